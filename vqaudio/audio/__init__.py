@@ -1,0 +1,30 @@
+"""Sound files in and out: mono float32 waveforms [1, S], without torch.
+
+reading     files and pipes -> checked, downmixed, resampled blocks, in constant memory
+decoding    libsndfile first, PyAV for the rest
+resampling  one streaming resampler for files and arrays
+writing     16-bit wav, flac and ogg, whole or not at all
+finding     the audio files below a folder
+"""
+
+from vqaudio.audio.decoding import AudioInfo
+from vqaudio.audio.finding import AUDIO_SUFFIXES, find_audio
+from vqaudio.audio.reading import Audio, AudioStream, info, read, read_blocks
+from vqaudio.audio.resampling import Resampler, resample
+from vqaudio.audio.writing import WRITE_FORMATS, AudioWriter, write
+
+__all__ = [
+    "AUDIO_SUFFIXES",
+    "WRITE_FORMATS",
+    "Audio",
+    "AudioInfo",
+    "AudioStream",
+    "AudioWriter",
+    "Resampler",
+    "find_audio",
+    "info",
+    "read",
+    "read_blocks",
+    "resample",
+    "write",
+]

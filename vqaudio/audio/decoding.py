@@ -1,0 +1,208 @@
+"""Containers and codecs: a path or a binary file -> blocks [n, C] at the rate of the source.
+
+libsndfile reads wav, flac, ogg, opus, mp3 and more. What it refuses goes to PyAV (FFmpeg), an
+optional dependency: m4a, aac, webm, G.722.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from vqaudio.errors import AudioError
+
+Source = str | os.PathLike[str] | IO[bytes]
+
+# A third of a second at 44.1 kHz: small enough to say where a file breaks, and as fast as more.
+READ_FRAMES = 16_384
+
+# Formats without a header, which nobody can recognise by content.
+RAW_FORMATS = {".g722": "g722"}
+
+
+class AudioInfo(NamedTuple):
+    """What a file says about itself."""
+
+    sample_rate: int  # Hz
+    num_channels: int
+    num_samples: int | None  # per channel; None where the container does not say
+
+    @property
+    def seconds(self) -> float | None:
+        return None if self.num_samples is None else self.num_samples / self.sample_rate
+
+
+class Decoder(NamedTuple):
+    name: str  # for messages
+    info: AudioInfo
+    blocks: Iterator[NDArray[np.float32]]  # each [n, C], n >= 1
+
+
+@contextmanager
+def open_audio(source: Source) -> Iterator[Decoder]:
+    """Opens `source` with the first library that reads it, and closes what was opened.
+
+    Raises:
+        AudioError: nothing there, empty, or not audio; while iterating, damaged.
+    """
+    with ExitStack() as stack:
+        name, file, handle = stack.enter_context(_open_file(source))
+        raw_format = RAW_FORMATS.get(Path(name).suffix.lower())
+        refusal = f"{raw_format} has no header"
+        if raw_format is None:
+            try:
+                sound = stack.enter_context(_ForwardSound(handle))
+            except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a file named .raw
+                refusal = _sentence(error)
+            else:
+                yield Decoder(name, _soundfile_info(sound), _soundfile_blocks(name, sound))
+                return
+        file.seek(0)
+        yield _open_av(name, file, raw_format, refusal, stack)
+
+
+class _ForwardSound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """A SoundFile that is read from front to back and never jumps.
+
+    soundfile jumps to where it already is after every read of a seekable file. In an mp3 that jump
+    resets the decoder, and the next 10 to 100 ms come out wrong, after every read.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
+class _File(NamedTuple):
+    name: str  # for messages
+    file: IO[bytes]  # seekable, at its beginning
+    # For libsndfile: the path where there is one. It reads a Python file through callbacks, and an
+    # exception in a callback, such as Ctrl-C, is printed and forgotten.
+    handle: str | IO[bytes]
+
+
+@contextmanager
+def _open_file(source: Source) -> Iterator[_File]:
+    with ExitStack() as stack:
+        if isinstance(source, (str, os.PathLike)):
+            name = os.fspath(source)
+            file = stack.enter_context(_open_path(name))
+        else:
+            name = str(getattr(source, "name", "the audio stream"))
+            file = source
+        handle: str | IO[bytes] = file if file is source else name
+        if not file.seekable():
+            # A pipe. Decoders jump (to the size of a flac, to the index at the end of an m4a), so
+            # it is copied first: to the disk, because ten hours do not belong in memory.
+            pipe = file
+            handle = file = stack.enter_context(tempfile.TemporaryFile())
+            shutil.copyfileobj(pipe, file)
+        if file.seek(0, os.SEEK_END) == 0:
+            raise AudioError(f"{name} is empty (0 bytes); check where it came from")
+        file.seek(0)
+        yield _File(name, file, handle)
+
+
+def _open_path(name: str) -> IO[bytes]:
+    try:
+        return open(name, "rb")
+    except FileNotFoundError:
+        raise AudioError(f"{name} does not exist; check the name") from None
+    except IsADirectoryError:
+        raise AudioError(f"{name} is a folder; name an audio file") from None
+    except OSError as error:
+        raise AudioError(f"cannot read {name}: {error.strerror}; check the file") from error
+
+
+def _soundfile_info(sound: _ForwardSound) -> AudioInfo:
+    # libsndfile says 2^63 - 1 where it does not know.
+    num_samples = sound.frames if sound.frames < 2**62 else None
+    return AudioInfo(sound.samplerate, sound.channels, num_samples)
+
+
+def _soundfile_blocks(name: str, sound: _ForwardSound) -> Iterator[NDArray[np.float32]]:
+    position = 0
+    while True:
+        try:
+            block = sound.read(READ_FRAMES, dtype="float32", always_2d=True)
+        except soundfile.SoundFileError as error:
+            raise _damaged(name, position / sound.samplerate, error) from error
+        if not len(block):
+            return
+        position += len(block)
+        yield block
+
+
+def _open_av(
+    name: str, file: IO[bytes], raw_format: str | None, refusal: str, stack: ExitStack
+) -> Decoder:
+    """Opens with PyAV what libsndfile refused, for the reason `refusal`."""
+    try:
+        import av
+    except ImportError:
+        raise AudioError(
+            f"libsndfile cannot read {name} ({refusal}); "
+            "if it is m4a, aac, webm or G.722: pip install 'vqaudio[av]'"
+        ) from None
+    try:
+        # A playlist in disguise must not make FFmpeg open other files or addresses.
+        container = stack.enter_context(
+            av.open(file, "r", format=raw_format, options={"protocol_whitelist": "none"})
+        )
+        if not container.streams.audio:
+            raise ValueError("no audio track")
+        stream = container.streams.audio[0]
+        frames = container.decode(stream)
+        # The header of an AAC file may promise half the rate that the decoder delivers.
+        first = next(frames, None)
+    except (av.FFmpegError, ValueError) as error:
+        raise AudioError(
+            f"{name} is not audio that libsndfile ({refusal}) or FFmpeg ({_sentence(error)}) "
+            "can read; convert it to wav"
+        ) from error
+    if first is None:
+        raise AudioError(f"{name} holds no samples; check where it came from")
+    info = AudioInfo(first.sample_rate, first.layout.nb_channels, None)
+    return Decoder(name, info, _av_blocks(name, info, chain([first], frames)))
+
+
+def _av_blocks(name: str, info: AudioInfo, frames: Iterator[Any]) -> Iterator[NDArray[np.float32]]:
+    import av
+
+    to_float = av.AudioResampler(format="fltp")  # keeps rate and channels
+    position = 0
+    try:
+        for frame in chain(frames, [None]):  # None: flush
+            seconds = position / info.sample_rate
+            if frame and (frame.sample_rate, frame.layout.nb_channels) != info[:2]:
+                raise AudioError(
+                    f"{name} changes its sample rate or channels after {seconds:.2f} s; "
+                    "split or convert it"
+                )
+            for part in to_float.resample(frame):
+                block = np.ascontiguousarray(part.to_ndarray().T, np.float32)
+                position += len(block)
+                yield block
+    except av.FFmpegError as error:
+        raise _damaged(name, position / info.sample_rate, error) from error
+
+
+def _damaged(name: str, seconds: float, error: Exception) -> AudioError:
+    return AudioError(
+        f"{name} is damaged after {seconds:.2f} s ({_sentence(error)}); fetch or encode it again"
+    )
+
+
+def _sentence(error: Exception) -> str:
+    """What a library says, without its decoration."""
+    text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    return str(text).strip().rstrip(".")

@@ -1,0 +1,141 @@
+"""Model files: one safetensors file, weights and everything needed to use them.
+
+The header holds one JSON object under "vqaudio": format_version, config, fingerprint, and card
+(what the training wants known: recipe, data, steps, licence). No pickle; reading a model runs no
+code of its author.
+
+Codebooks are stored as centroids. Counts and sums are the state of a training run; a model that
+has been loaded starts with all codes equally used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vqaudio.codec import Codec, CodecConfig
+from vqaudio.errors import ModelError
+from vqaudio.files import atomic
+
+FORMAT_VERSION = 1
+QUANTIZER_STATE = ("counts", "sums", "updates", "weight")
+"""What a quantizer keeps to train on; a model file has the centroids in its place."""
+
+
+class Model(NamedTuple):
+    """A codec as it comes from a file, on CPU, in evaluation mode, float32."""
+
+    codec: Codec
+    fingerprint: str
+    """16 hexadecimal digits of what determines codes; a new decoder leaves it as it is."""
+    card: dict[str, Any]
+
+
+def save_model(
+    path: Path, codec: Codec, card: dict[str, Any], *, dtype: torch.dtype = torch.float32
+) -> str:
+    """Write `codec` to `path` in place of what is there; returns the fingerprint.
+
+    `dtype` float16 halves the file. The fingerprint is of the weights as stored, so a float16
+    file is another model than its float32 original: its codes may differ.
+    """
+    tensors = {
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in _weights(codec).items()
+    }
+    fingerprint = _fingerprint(codec.config, tensors)
+    header = {
+        "format_version": FORMAT_VERSION,
+        "fingerprint": fingerprint,
+        "config": codec.config.model_dump(mode="json"),
+        "card": card,
+    }
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata={"vqaudio": json.dumps(header)})
+    return fingerprint
+
+
+def load_model(path: Path) -> Model:
+    """Read a model file.
+
+    Raises ModelError when it is missing, damaged, or no model of vqaudio.
+    """
+    header, tensors = _read(path)
+    version = header.get("format_version")
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{path} has model format {version}, this vqaudio reads {FORMAT_VERSION}: "
+            "install the vqaudio it was written with, or a newer one."
+        )
+    try:
+        config = CodecConfig.model_validate_json(json.dumps(header["config"]))
+        codec = Codec(config)
+        for index, book in enumerate(codec.quantizer.books):
+            book.place(tensors.pop(f"quantizer.codebooks.{index}.centroids").float())
+        missing, unexpected = codec.load_state_dict(
+            {name: tensor.float() for name, tensor in tensors.items()}, strict=False
+        )
+        missing = [name for name in missing if name.rpartition(".")[2] not in QUANTIZER_STATE]
+        if missing or unexpected:
+            raise KeyError(*missing, *unexpected)
+        fingerprint = _fingerprint(config, _weights(codec))
+    except (KeyError, RuntimeError, ValidationError) as error:
+        raise ModelError(
+            f"{path} does not hold the weights that its header describes "
+            f"({str(error).splitlines()[0]}): get the file again."
+        ) from error
+    if fingerprint != header.get("fingerprint"):
+        raise ModelError(
+            f"{path} is damaged: its weights have fingerprint {fingerprint}, its header says "
+            f"{header.get('fingerprint')}; get the file again."
+        )
+    return Model(codec.eval(), fingerprint, header.get("card", {}))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return json.loads(metadata["vqaudio"]), tensors
+    except FileNotFoundError:
+        raise ModelError(f"no model at {path}: give the path of a .safetensors file.") from None
+    except (KeyError, json.JSONDecodeError):
+        raise ModelError(
+            f"{path} is a safetensors file but no vqaudio model: it lacks vqaudio's header."
+        ) from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(
+            f"{path} cannot be read as a model ({error}): give a .safetensors file that "
+            "vqaudio wrote."
+        ) from None
+
+
+def _weights(codec: Codec) -> dict[str, Tensor]:
+    """All that a model file stores, by name."""
+    tensors = {
+        name: tensor
+        for name, tensor in codec.state_dict().items()
+        if not name.startswith("quantizer.")
+    }
+    for index, book in enumerate(codec.quantizer.books):
+        tensors[f"quantizer.codebooks.{index}.centroids"] = book.centroids
+    return tensors
+
+
+def _fingerprint(config: CodecConfig, weights: dict[str, Tensor]) -> str:
+    """SHA-256 over what determines codes: configuration, encoder and codebooks as float32."""
+    digest = hashlib.sha256(config.model_dump_json().encode())
+    for name in sorted(weights):
+        if name.startswith(("encoder.", "quantizer.")):
+            digest.update(name.encode())
+            digest.update(weights[name].detach().to("cpu", torch.float32).numpy().tobytes())
+    return digest.hexdigest()[:16]

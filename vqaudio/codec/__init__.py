@@ -1,0 +1,14 @@
+"""The codec: encoder, quantizer, decoder."""
+
+from vqaudio.codec.codec import Codec, CodecOutput, Context
+from vqaudio.codec.config import CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
+
+__all__ = [
+    "Codec",
+    "CodecConfig",
+    "CodecOutput",
+    "Context",
+    "FramesConfig",
+    "QuantizerConfig",
+    "WaveformConfig",
+]

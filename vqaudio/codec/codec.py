@@ -1,0 +1,167 @@
+"""The codec, which its `forward` draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vqaudio.codec.config import CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
+from vqaudio.codec.frames import FramesDecoder, FramesEncoder
+from vqaudio.codec.waveform import WaveformDecoder, WaveformEncoder
+from vqaudio.layers import Layer, Span
+from vqaudio.quantizers import EmaCodebook, GradientCodebook, ResidualQuantizer
+
+CODEBOOKS: dict[str, Callable[..., nn.Module]] = {
+    "ema": EmaCodebook,
+    "gradient": GradientCodebook,
+}
+
+
+class CodecOutput(NamedTuple):
+    """What training needs of one pass."""
+
+    waveform: Tensor
+    """[B, 1, T * hop_length], the last frame whole."""
+    codes: Tensor
+    """[B, Q, T] int64; -1 where a level was not in use."""
+    commitment: Tensor
+    """Scalar."""
+    codebook_loss: Tensor
+    """Scalar."""
+    restarts: Tensor
+    """[Q] int64."""
+
+
+class Context(NamedTuple):
+    """Frames beside a run of frames that its computation looks at."""
+
+    left: int
+    right: int
+
+
+class Codec(nn.Module):
+    """Waveforms [B, 1, S] to codes [B, Q, T] and back; T = ceil(S / hop_length)."""
+
+    def __init__(self, config: CodecConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder, self.decoder = _make_backbone(config)
+        self.quantizer = _make_quantizer(config.quantizer)
+
+    def forward(self, waveform: Tensor) -> CodecOutput:
+        """[B, 1, S]: one training pass, or in evaluation mode encode and decode in one."""
+        latents = self.encoder(waveform)
+        quantized = self.quantizer(latents.transpose(1, 2))
+        decoded = self.decoder(quantized.latents.transpose(1, 2))
+        codes = quantized.codes.transpose(1, 2)
+        return CodecOutput(decoded, codes, *quantized[2:])
+
+    @torch.inference_mode()
+    def encode(
+        self,
+        waveform: Tensor,
+        num_samples: Tensor | None = None,
+        *,
+        num_codebooks: int | None = None,
+    ) -> Tensor:
+        """[B, 1, S], [B] -> [B, Q, T] int64.
+
+        With `num_samples`, samples beyond an item's own count are padding, and so are the codes
+        of frames beyond ceil(num_samples / hop_length).
+        """
+        latents = self.encoder(waveform, num_samples)
+        return self.quantizer.encode(latents.transpose(1, 2), num_codebooks).transpose(1, 2)
+
+    @torch.inference_mode()
+    def decode(self, codes: Tensor, num_frames: Tensor | None = None) -> Tensor:
+        """[B, n, T], [B] -> [B, 1, T * hop_length] from the first n levels."""
+        latents = self.quantizer.decode(codes.transpose(1, 2))
+        waveform: Tensor = self.decoder(latents.transpose(1, 2), num_frames)
+        return waveform
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per frame."""
+        return self.config.backbone.hop_length
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return self.quantizer.codebook_sizes
+
+    def bitrate(self, num_codebooks: int | None = None) -> float:
+        """bit/s of the first `num_codebooks` levels (all when None), codes stored plainly."""
+        return self.frame_rate * sum(math.log2(k) for k in self.codebook_sizes[:num_codebooks])
+
+    @property
+    def receptive_field(self) -> Span:
+        """The samples that frame 0 is computed from; frame t from those t * hop_length later."""
+        return _as_layer(self.encoder).needs(Span(0, 0))
+
+    @property
+    def encoder_context(self) -> Context:
+        """Frames of sound that encoding some frames needs beside them."""
+        return Context(
+            left=-(self.receptive_field.first // self.hop_length),
+            right=self.receptive_field.last // self.hop_length,
+        )
+
+    @property
+    def decoder_context(self) -> Context:
+        """Frames of codes that decoding some frames needs beside them."""
+        span = _as_layer(self.decoder).needs(Span(0, self.hop_length - 1))
+        return Context(left=-span.first, right=span.last)
+
+    @property
+    def latency(self) -> float:
+        """Seconds from a sample's arrival until it can be played, computing not counted.
+
+        One frame has to be full, and encoder and decoder wait for the frames they look ahead.
+        """
+        lookahead = self.receptive_field.last - (self.hop_length - 1)
+        frames_ahead = self.decoder_context.right
+        return (self.hop_length + lookahead + frames_ahead * self.hop_length) / self.sample_rate
+
+
+def _make_backbone(config: CodecConfig) -> tuple[nn.Module, nn.Module]:
+    dim, causal = config.quantizer.dim, config.causal
+    match config.backbone:
+        case FramesConfig() as backbone:
+            return (
+                FramesEncoder(backbone, dim=dim, causal=causal),
+                FramesDecoder(backbone, dim=dim, causal=causal),
+            )
+        case WaveformConfig() as backbone:
+            return (
+                WaveformEncoder(backbone, dim=dim, causal=causal),
+                WaveformDecoder(backbone, dim=dim, causal=causal),
+            )
+
+
+def _make_quantizer(config: QuantizerConfig) -> ResidualQuantizer:
+    def make_codebook() -> nn.Module:
+        return CODEBOOKS[config.codebook](
+            config.codebook_size,
+            config.dim,
+            decay=config.decay,
+            restart_below=config.restart_below,
+        )
+
+    return ResidualQuantizer(config.num_codebooks, make_codebook, dropout=config.dropout)
+
+
+def _as_layer(module: nn.Module) -> Layer:
+    return module  # type: ignore[return-value]

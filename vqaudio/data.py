@@ -1,0 +1,122 @@
+"""Batches of random crops.
+
+The batch of a step is a function of the recipe's seed and the step's number alone. A resumed run
+therefore sees what an undisturbed one would have seen, whatever the number of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vqaudio import audio
+from vqaudio.corpora import Utterance
+from vqaudio.errors import AudioError, CorpusError
+
+logger = logging.getLogger(__name__)
+
+MAX_UNREADABLE = 20
+"""Unreadable files in a row after which something else must be wrong."""
+
+
+class Crops(Dataset[Tensor]):
+    """Step number -> batch [B, 1, S] float32 of random crops; shorter speech ends in zeros."""
+
+    def __init__(
+        self,
+        utterances: Sequence[Utterance],
+        *,
+        sample_rate: int,
+        batch_size: int,
+        num_samples: int,
+        speaker_balance: float,
+        gain_db: tuple[float, float],
+        seed: int,
+    ) -> None:
+        if not utterances:
+            raise CorpusError("the corpora of the recipe hold no speech to train on.")
+        by_speaker: dict[str, list[Utterance]] = defaultdict(list)
+        for utterance in utterances:
+            by_speaker[utterance.speaker].append(utterance)
+        self.utterances = [by_speaker[speaker] for speaker in sorted(by_speaker)]
+        self.lengths = [np.array([u.seconds for u in group]) for group in self.utterances]
+        weights = np.array([group.sum() for group in self.lengths]) ** (1 - speaker_balance)
+        self.speaker_odds = weights / weights.sum()
+        self.sample_rate = sample_rate
+        self.batch_size = batch_size
+        self.num_samples = num_samples
+        self.gain_db = gain_db
+        self.seed = seed
+
+    def __getitem__(self, step: int) -> Tensor:
+        random = np.random.default_rng((self.seed, step))
+        crops = np.stack([self._crop(random) for _ in range(self.batch_size)])
+        return torch.from_numpy(crops)[:, None]
+
+    def _crop(self, random: np.random.Generator) -> np.ndarray:
+        for _ in range(MAX_UNREADABLE):
+            speaker = random.choice(len(self.utterances), p=self.speaker_odds)
+            lengths = self.lengths[speaker]
+            chosen = random.choice(len(lengths), p=lengths / lengths.sum())
+            utterance = self.utterances[speaker][chosen]
+            place = random.random()
+            try:
+                crop = read_crop(utterance, place, self.num_samples, self.sample_rate)
+            except AudioError as error:
+                logger.warning("left out of training: %s", error)
+                continue
+            gain = 10 ** (random.uniform(*self.gain_db) / 20)
+            return crop * np.float32(gain)
+        raise CorpusError(
+            f"{MAX_UNREADABLE} files in a row could not be read, the last one "
+            f"{utterance.path}: check the corpus."
+        )
+
+
+def read_crop(
+    utterance: Utterance, place: float, num_samples: int, sample_rate: int
+) -> np.ndarray:
+    """[num_samples] float32 at `sample_rate` from `place`, 0 (start) to 1 (end) of what fits.
+
+    Reads little more than the crop.
+    """
+    try:
+        with soundfile.SoundFile(utterance.path) as file:
+            wanted = -(-num_samples * file.samplerate // sample_rate)
+            file.seek(int(place * max(file.frames - wanted, 0)))
+            samples = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
+            rate = file.samplerate
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"cannot read {utterance.path}: {error}") from error
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{utterance.path} has samples that are not numbers.")
+    if rate != sample_rate:
+        samples = audio.resample(samples[None], rate, sample_rate)[0]
+    crop = np.zeros(num_samples, dtype=np.float32)
+    crop[: len(samples)] = samples[:num_samples]
+    return crop
+
+
+def batches(crops: Crops, *, first: int, steps: int, workers: int) -> Iterator[Tensor]:
+    """The batches of the steps `first` to `steps` - 1, read ahead by `workers` processes."""
+    return iter(DataLoader(crops, sampler=range(first, steps), batch_size=None, num_workers=workers))
+
+
+def validation_crops(
+    utterances: Sequence[Utterance], *, seconds: float, num_samples: int, sample_rate: int
+) -> Tensor:
+    """[N, 1, S]: crops from the middle of utterances spread over all held-out speech."""
+    long_enough = [u for u in utterances if u.seconds * sample_rate >= num_samples]
+    if not long_enough:
+        return torch.zeros(0, 1, num_samples)
+    count = min(max(round(seconds * sample_rate / num_samples), 1), len(long_enough))
+    chosen = [long_enough[index * len(long_enough) // count] for index in range(count)]
+    crops = [read_crop(u, 0.5, num_samples, sample_rate) for u in chosen]
+    return torch.from_numpy(np.stack(crops))[:, None]

@@ -1,0 +1,23 @@
+"""Vector quantizers.
+
+Shapes: N vectors, D latent dimension, K codes per book, Q codebooks. A codebook takes any number
+of leading dimensions: speech [B, T, D], images [B, H, W, D], video [B, F, H, W, D].
+"""
+
+from vqaudio.quantizers.codebook import Codebook, Quantized
+from vqaudio.quantizers.ema import EmaCodebook
+from vqaudio.quantizers.gradient import GradientCodebook
+from vqaudio.quantizers.residual import ResidualQuantized, ResidualQuantizer
+from vqaudio.quantizers.search import nearest
+from vqaudio.quantizers.usage import CodebookUsage
+
+__all__ = [
+    "Codebook",
+    "CodebookUsage",
+    "EmaCodebook",
+    "GradientCodebook",
+    "Quantized",
+    "ResidualQuantized",
+    "ResidualQuantizer",
+    "nearest",
+]

@@ -1,0 +1,74 @@
+"""What codebooks learn from the vectors of a batch: statistics, draws, a first set of centroids.
+
+All of it is over the joined batch of all ranks, and none of it waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vqaudio.quantizers.ranks import place_in_joined_batch, sum_over_ranks
+from vqaudio.quantizers.search import nearest
+
+
+class Statistics(NamedTuple):
+    """How many vectors each code got, [K] float32, and their sums, [K, D] float32."""
+
+    counts: Tensor
+    sums: Tensor
+
+
+class Batch:
+    """Vectors to learn from: x [N, D], those with `mask` [N] false being padding."""
+
+    def __init__(self, x: Tensor, mask: Tensor | None) -> None:
+        self.x = x
+        self.mask = mask
+        self.count = torch.tensor(len(x), device=x.device) if mask is None else mask.sum()
+
+    def statistics(self, codes: Tensor, codebook_size: int) -> Statistics:
+        """Counts and sums of the vectors by code; `codes` is [N] int64."""
+        weights = None if self.mask is None else self.mask.to(self.x.dtype)
+        x = self.x if weights is None else self.x * weights[:, None]
+        # One tensor, so that a distributed step pays for one reduction.
+        both = x.new_zeros(codebook_size, x.shape[1] + 1)
+        both[:, 1:].index_add_(0, codes, x)
+        ones = x.new_ones(len(x)) if weights is None else weights
+        both[:, 0].index_add_(0, codes, ones)
+        sum_over_ranks(both)
+        return Statistics(both[:, 0], both[:, 1:])
+
+    def draw(self, count: int, turn: Tensor) -> Tensor:
+        """`count` vectors spread over the batch, [count, D]; another `turn` (int64), other ones.
+
+        The batch is cut into `count` equal parts and one vector taken from each, so none comes
+        twice where there are enough. The choice is arithmetic on `turn`, not a random state: it
+        is the same on all ranks and after a restart of the program.
+        """
+        offset, total = place_in_joined_batch(self.count)
+        places = torch.arange(count, device=self.x.device)
+        part = (places + turn * 7919) % count
+        # Two odd constants mix code and turn; a position within the part is all that is needed.
+        jitter = (places * 40503 + turn * 69069) % total.clamp(min=1)
+        index = (part * total + jitter) // count - offset
+        here = (index >= 0) & (index < self.count)
+        index = index.clamp(min=0).minimum((self.count - 1).clamp(min=0))
+        if self.mask is not None:
+            index = torch.argsort(~self.mask, stable=True)[index]
+        return sum_over_ranks(self.x[index] * here[:, None])
+
+    def cluster(self, codebook_size: int, turn: Tensor, iterations: int) -> Statistics:
+        """k-means from a draw: the statistics of the last assignment, centroid = sum / count.
+
+        A code that no vector chose has count and sum zero; its owner restarts it.
+        """
+        centroids = self.draw(codebook_size, turn)
+        statistics = self.statistics(nearest(self.x, centroids), codebook_size)
+        for _ in range(iterations):
+            means = statistics.sums / statistics.counts.clamp(min=1.0)[:, None]
+            centroids = torch.where(statistics.counts[:, None] > 0, means, centroids)
+            statistics = self.statistics(nearest(self.x, centroids), codebook_size)
+        return statistics

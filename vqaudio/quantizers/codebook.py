@@ -1,0 +1,68 @@
+"""What a codebook is to those who use one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Quantized(NamedTuple):
+    """One codebook's answer; shapes [..., D] and [...] as the input's."""
+
+    vectors: Tensor
+    """[..., D] the chosen centroids, float32; no gradient passes to the input through them."""
+    codes: Tensor
+    """[...] int64, 0 to K - 1."""
+    commitment: Tensor
+    """Scalar: mean of (x - sg[e])^2 over what the mask leaves; pulls the input to its code."""
+    codebook_loss: Tensor
+    """Scalar: mean of (sg[x] - e)^2; pulls codes to the input. Zero where averages move them."""
+    restarts: Tensor
+    """Scalar int64: dead codes that this step moved to a vector of the batch."""
+
+
+class Codebook(Protocol):
+    """`EmaCodebook` and `GradientCodebook` are exchangeable behind this."""
+
+    codebook_size: int
+    dim: int
+
+    @property
+    def centroids(self) -> Tensor:
+        """[K, D] float32."""
+        ...
+
+    @property
+    def started(self) -> bool:
+        """Whether a batch has placed the codes."""
+        ...
+
+    def place(self, centroids: Tensor) -> None:
+        """Put the codes at `centroids` [K, D], all equally used."""
+        ...
+
+    def __call__(self, x: Tensor, mask: Tensor | None = None) -> Quantized: ...
+
+
+def masked_mean_square(difference: Tensor, mask: Tensor | None) -> Tensor:
+    """[N, D], [N] or None -> scalar: mean square over the vectors that the mask keeps."""
+    squares = difference.square().mean(dim=-1)
+    if mask is None:
+        return squares.mean()
+    return (squares * mask).sum() / mask.sum().clamp(min=1)
+
+
+def flatten(x: Tensor, mask: Tensor | None, dim: int) -> tuple[Tensor, Tensor | None]:
+    """[..., D], [...] -> [N, D] float32, [N]; raises ValueError when they do not fit."""
+    if x.shape[-1] != dim:
+        raise ValueError(f"vectors of dimension {dim} expected, got shape {tuple(x.shape)}")
+    if mask is None:
+        return x.float().reshape(-1, dim), None
+    if mask.shape != x.shape[:-1] or mask.dtype != torch.bool:
+        raise ValueError(
+            f"a mask for vectors {tuple(x.shape)} is bool of shape {tuple(x.shape[:-1])}, "
+            f"got {mask.dtype} {tuple(mask.shape)}"
+        )
+    return x.float().reshape(-1, dim), mask.reshape(-1)

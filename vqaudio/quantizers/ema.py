@@ -1,0 +1,120 @@
+"""The codebook of VQ-VAE, moved by exponential moving averages."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqaudio.quantizers.batch import Batch
+from vqaudio.quantizers.codebook import Quantized, flatten, masked_mean_square
+from vqaudio.quantizers.search import nearest
+
+
+class EmaCodebook(nn.Module):
+    """K centroids of dimension D that follow the vectors that choose them.
+
+    With n_k vectors of sum s_k on code k in this batch (van den Oord et al. 2017,
+    arXiv:1711.00937, appendix A.1; Razavi et al. 2019, arXiv:1906.00446):
+
+        N_k <- decay N_k + (1 - decay) n_k
+        m_k <- decay m_k + (1 - decay) s_k
+        e_k  = m_k / N_k
+
+    Only N (`counts`) and m (`sums`) are stored; centroids are derived. Whatever writes a centroid,
+    the first batch or a restart, writes both, so that no later step can undo it.
+
+    A code is dead when its count is below `restart_below` times the mean count, its fair share. It
+    restarts on a vector of the batch, with the fair share as count: a measure relative to the
+    traffic, because with few vectors per code an absolute one would call most of the book dead.
+
+    Computed in float32 with autocast off.
+    """
+
+    counts: Tensor
+    sums: Tensor
+    updates: Tensor
+
+    def __init__(
+        self,
+        codebook_size: int,
+        dim: int,
+        *,
+        decay: float = 0.99,
+        restart_below: float = 0.1,
+        kmeans_iterations: int = 10,
+    ) -> None:
+        super().__init__()
+        self.codebook_size = codebook_size
+        self.dim = dim
+        self.decay = decay
+        self.restart_below = restart_below
+        self.kmeans_iterations = kmeans_iterations
+        self.register_buffer("counts", torch.ones(codebook_size))
+        self.register_buffer("sums", torch.zeros(codebook_size, dim))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self._started = False
+
+    @property
+    def centroids(self) -> Tensor:
+        """[K, D] float32."""
+        return self.sums / self.counts[:, None]
+
+    @property
+    def started(self) -> bool:
+        """Whether a batch has placed the codes."""
+        # Asked of the device until the first yes, and never again: the answer does not change.
+        self._started = self._started or bool(self.updates > 0)
+        return self._started
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
+        """x [..., D], mask [...] bool, true where a vector counts.
+
+        In training mode the batch moves the codebook, after its codes were chosen.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            flat, keep = flatten(x, mask, self.dim)
+            batch = Batch(flat.detach(), keep)
+            if self.training and not self.started:
+                self._start(batch)
+            codes = nearest(batch.x, self.centroids)
+            vectors = F.embedding(codes, self.centroids)
+            restarts = self._update(batch, codes) if self.training else codes.new_zeros(())
+            return Quantized(
+                vectors=vectors.view(x.shape),
+                codes=codes.view(x.shape[:-1]),
+                commitment=masked_mean_square(flat - vectors, keep),
+                codebook_loss=flat.new_zeros(()),
+                restarts=restarts,
+            )
+
+    @torch.no_grad()
+    def place(self, centroids: Tensor) -> None:
+        """Put the codes at `centroids` [K, D], all equally used."""
+        self.counts.fill_(1.0)
+        self.sums.copy_(centroids)
+        self.updates.fill_(1)
+
+    @torch.no_grad()
+    def _start(self, batch: Batch) -> None:
+        """Place the codes where the first batch is; codes left empty restart in the update."""
+        counts, sums = batch.cluster(self.codebook_size, self.updates, self.kmeans_iterations)
+        self.counts.copy_(counts)
+        self.sums.copy_(sums)
+        self._restart_dead(batch)
+
+    @torch.no_grad()
+    def _update(self, batch: Batch, codes: Tensor) -> Tensor:
+        counts, sums = batch.statistics(codes, self.codebook_size)
+        self.counts.lerp_(counts, 1 - self.decay)
+        self.sums.lerp_(sums, 1 - self.decay)
+        self.updates += 1
+        return self._restart_dead(batch)
+
+    def _restart_dead(self, batch: Batch) -> Tensor:
+        fair_share = self.counts.mean()
+        dead = self.counts < self.restart_below * fair_share
+        vectors = batch.draw(self.codebook_size, self.updates)
+        self.counts.copy_(torch.where(dead, fair_share, self.counts))
+        self.sums.copy_(torch.where(dead[:, None], fair_share * vectors, self.sums))
+        return dead.sum()

@@ -1,0 +1,105 @@
+"""The codebook of VQ-VAE, moved by its gradient."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqaudio.quantizers.batch import Batch
+from vqaudio.quantizers.codebook import Quantized, flatten, masked_mean_square
+from vqaudio.quantizers.search import nearest
+
+
+class GradientCodebook(nn.Module):
+    """K centroids of dimension D that the optimiser pulls to the vectors that choose them.
+
+    The loss is ||sg[x] - e_k||^2 (van den Oord et al. 2017, arXiv:1711.00937, equation 3). Start
+    and dead codes as in `EmaCodebook`, with `counts` (moving averages of the traffic, decay as
+    there) to tell which are dead. A restarted code keeps the optimiser's momentum of its place;
+    at the usual learning rates that moves it little.
+    """
+
+    counts: Tensor
+    updates: Tensor
+
+    def __init__(
+        self,
+        codebook_size: int,
+        dim: int,
+        *,
+        decay: float = 0.99,
+        restart_below: float = 0.1,
+        kmeans_iterations: int = 10,
+    ) -> None:
+        super().__init__()
+        self.codebook_size = codebook_size
+        self.dim = dim
+        self.decay = decay
+        self.restart_below = restart_below
+        self.kmeans_iterations = kmeans_iterations
+        self.weight = nn.Parameter(torch.zeros(codebook_size, dim))
+        self.register_buffer("counts", torch.ones(codebook_size))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self._started = False
+
+    @property
+    def centroids(self) -> Tensor:
+        """[K, D] float32."""
+        return self.weight
+
+    @property
+    def started(self) -> bool:
+        """Whether a batch has placed the codes."""
+        self._started = self._started or bool(self.updates > 0)
+        return self._started
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
+        """x [..., D], mask [...] bool, true where a vector counts."""
+        with torch.autocast(x.device.type, enabled=False):
+            flat, keep = flatten(x, mask, self.dim)
+            batch = Batch(flat.detach(), keep)
+            if self.training and not self.started:
+                self._start(batch)
+            codes = nearest(batch.x, self.weight)
+            restarts = codes.new_zeros(())
+            if self.training:
+                # Before the vectors are looked up: a weight must not change under its gradient.
+                restarts = self._update(batch, codes)
+            vectors = F.embedding(codes, self.weight)
+            return Quantized(
+                vectors=vectors.detach().view(x.shape),
+                codes=codes.view(x.shape[:-1]),
+                commitment=masked_mean_square(flat - vectors.detach(), keep),
+                codebook_loss=masked_mean_square(flat.detach() - vectors, keep),
+                restarts=restarts,
+            )
+
+    @torch.no_grad()
+    def place(self, centroids: Tensor) -> None:
+        """Put the codes at `centroids` [K, D], all equally used."""
+        self.counts.fill_(1.0)
+        self.weight.copy_(centroids)
+        self.updates.fill_(1)
+
+    @torch.no_grad()
+    def _start(self, batch: Batch) -> None:
+        counts, sums = batch.cluster(self.codebook_size, self.updates, self.kmeans_iterations)
+        self.counts.copy_(counts)
+        self.weight.copy_(sums / counts.clamp(min=1.0)[:, None])
+        self._restart_dead(batch)
+
+    @torch.no_grad()
+    def _update(self, batch: Batch, codes: Tensor) -> Tensor:
+        counts, _ = batch.statistics(codes, self.codebook_size)
+        self.counts.lerp_(counts, 1 - self.decay)
+        self.updates += 1
+        return self._restart_dead(batch)
+
+    def _restart_dead(self, batch: Batch) -> Tensor:
+        fair_share = self.counts.mean()
+        dead = self.counts < self.restart_below * fair_share
+        vectors = batch.draw(self.codebook_size, self.updates)
+        self.counts.copy_(torch.where(dead, fair_share, self.counts))
+        self.weight.copy_(torch.where(dead[:, None], vectors, self.weight))
+        return dead.sum()

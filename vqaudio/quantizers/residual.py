@@ -1,0 +1,134 @@
+"""Residual quantization: each codebook quantizes what the ones before it left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vqaudio.quantizers.codebook import Codebook
+
+
+class ResidualQuantized(NamedTuple):
+    """The answer of `ResidualQuantizer`; shapes [..., D] and [..., Q] as the input's."""
+
+    latents: Tensor
+    """[..., D] float32, straight-through: the value is quantized, the gradient is the input's."""
+    codes: Tensor
+    """[..., Q] int64; -1 where a level was not in use (dropout, not started, or masked)."""
+    commitment: Tensor
+    """Scalar: mean of the levels' commitment losses; each reaches the input."""
+    codebook_loss: Tensor
+    """Scalar: mean of the levels' codebook losses."""
+    restarts: Tensor
+    """[Q] int64: codes restarted in this step."""
+
+
+class ResidualQuantizer(nn.Module):
+    """Q codebooks in a row (Zeghidour et al. 2021, arXiv:2107.03312, algorithm 1).
+
+    Level k starts `stagger` training steps after level k - 1, on what trained levels leave of a
+    batch that did not place them; placed all on one batch, the later books would fit a residual
+    that the earlier ones had learnt by heart.
+
+    With probability `dropout` an item of the batch uses only its first n levels, n uniform over
+    1 to Q, so that a shorter code is a valid code: one model, Q bitrates. Items without a level
+    do not enter its statistics. An item is an index of the first dimension.
+    """
+
+    updates: Tensor
+
+    def __init__(
+        self,
+        num_codebooks: int,
+        make_codebook: Callable[[], nn.Module],
+        *,
+        dropout: float = 0.0,
+        stagger: int = 20,
+    ) -> None:
+        super().__init__()
+        self.codebooks = nn.ModuleList(make_codebook() for _ in range(num_codebooks))
+        self.dropout = dropout
+        self.stagger = stagger
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def books(self) -> Sequence[Codebook]:
+        """The codebooks by their protocol."""
+        return list(self.codebooks)  # type: ignore[arg-type]
+
+    @property
+    def num_codebooks(self) -> int:
+        return len(self.codebooks)
+
+    @property
+    def codebook_sizes(self) -> tuple[int, ...]:
+        return tuple(book.codebook_size for book in self.books)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> ResidualQuantized:
+        """x [..., D], mask [...] bool, true where a vector counts."""
+        x = x.float()
+        levels = self._levels_per_item(x)
+        residual, total = x, torch.zeros_like(x)
+        codes, commitments, codebook_losses, restarts = [], [], [], []
+        for level, book in enumerate(self.books):
+            if not self._starts(level):
+                break
+            in_use = (levels > level).view(-1, *[1] * (x.dim() - 2)).expand(x.shape[:-1])
+            keep = in_use if mask is None else in_use & mask
+            # Without dropout and padding the mask is known to be all true: spare its cost.
+            answer = book(residual, None if mask is None and not self._drops() else keep)
+            vectors = answer.vectors.detach() * keep[..., None]
+            residual = residual - vectors
+            total = total + vectors
+            codes.append(answer.codes.masked_fill(~keep, -1))
+            commitments.append(answer.commitment)
+            codebook_losses.append(answer.codebook_loss)
+            restarts.append(answer.restarts)
+        if self.training:
+            self.updates += 1
+        unused = self.num_codebooks - len(codes)
+        return ResidualQuantized(
+            latents=x + (total - x).detach(),
+            codes=F.pad(torch.stack(codes, dim=-1), (0, unused), value=-1),
+            commitment=torch.stack(commitments).mean(),
+            codebook_loss=torch.stack(codebook_losses).mean(),
+            restarts=F.pad(torch.stack(restarts), (0, unused)),
+        )
+
+    def encode(self, x: Tensor, num_codebooks: int | None = None) -> Tensor:
+        """[..., D] -> [..., n] int64: the codes of the first n levels (all when None)."""
+        residual, codes = x.float(), []
+        for book in self.books[:num_codebooks]:
+            answer = book(residual)
+            residual = residual - answer.vectors
+            codes.append(answer.codes)
+        return torch.stack(codes, dim=-1)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """[..., n] -> [..., D]: the sum of the chosen centroids of the first n levels."""
+        vectors = [
+            F.embedding(codes[..., level], self.books[level].centroids)
+            for level in range(codes.shape[-1])
+        ]
+        return torch.stack(vectors).sum(dim=0)
+
+    def _drops(self) -> bool:
+        return self.training and self.dropout > 0
+
+    def _levels_per_item(self, x: Tensor) -> Tensor:
+        """[B] int64: how many levels each item uses, 1 to Q."""
+        everything = torch.full((len(x),), self.num_codebooks, device=x.device)
+        if not self._drops():
+            return everything
+        shorter = torch.randint_like(everything, 1, self.num_codebooks + 1)
+        return torch.where(torch.rand(len(x), device=x.device) < self.dropout, shorter, everything)
+
+    def _starts(self, level: int) -> bool:
+        """Whether a level is in use by now; in evaluation, whether it was ever placed."""
+        if level == 0 or self.books[level].started:
+            return True
+        return self.training and int(self.updates) >= level * self.stagger

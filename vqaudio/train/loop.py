@@ -1,0 +1,224 @@
+"""Training, from top to bottom."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from vqaudio.checkpoint import save_model
+from vqaudio.codec import Codec
+from vqaudio.corpora import CORPORA, Utterance
+from vqaudio.data import Crops, batches, validation_crops
+from vqaudio.errors import TrainingError
+from vqaudio.losses import MultiScaleMelLoss
+from vqaudio.quantizers import CodebookUsage
+from vqaudio.quantizers.usage import count_codes
+from vqaudio.recipe import OptimizerConfig, Recipe
+from vqaudio.train.log import RunLog
+from vqaudio.train.state import RunState, claim_run_folder
+
+MAX_SKIPPED = 50
+"""Steps in a row with a loss or gradient that is no number, after which the run is lost."""
+
+VALIDATION_CROP_SECONDS = 3.0
+
+
+def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
+    """Run `recipe`, or what an earlier call left of it; returns the path of the model.
+
+    Stopped at any moment, the same call goes on from the last checkpoint. On the same machine
+    with the same number of threads the result is that of an undisturbed run.
+
+    Raises TrainingError, CorpusError.
+    """
+    claim_run_folder(run, recipe)
+    torch.manual_seed(recipe.seed)
+    corpora = find_speech(recipe)
+    sample_rate = recipe.codec.sample_rate
+    num_samples = round(recipe.data.crop_seconds * sample_rate)
+
+    codec = Codec(recipe.codec).to(device).train()
+    average = AveragedModel(codec, multi_avg_fn=get_ema_multi_avg_fn(recipe.optimizer.weight_ema))
+    mel_loss = MultiScaleMelLoss(sample_rate, recipe.loss.mel_windows).to(device)
+    optimizer = torch.optim.AdamW(
+        codec.parameters(),
+        lr=recipe.optimizer.learning_rate,
+        betas=recipe.optimizer.betas,
+        weight_decay=recipe.optimizer.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _learning_rate_factor(step, recipe.optimizer, recipe.steps)
+    )
+
+    held_out = validation_crops(
+        corpora.validation,
+        seconds=recipe.validation_seconds,
+        num_samples=round(VALIDATION_CROP_SECONDS * sample_rate),
+        sample_rate=sample_rate,
+    )
+    crops = Crops(
+        corpora.train,
+        sample_rate=sample_rate,
+        batch_size=recipe.data.batch_size,
+        num_samples=num_samples,
+        speaker_balance=recipe.data.speaker_balance,
+        gain_db=recipe.data.gain_db,
+        seed=recipe.seed,
+    )
+    state = RunState(codec, average, optimizer, schedule)
+    first = state.restore(run)
+    random = torch.get_rng_state()
+    loader = batches(crops, first=first, steps=recipe.steps, workers=recipe.data.workers)
+    torch.set_rng_state(random)  # making the loader draws a number that a resumed run must not see
+
+    skipped = 0
+    restarts = torch.zeros(recipe.codec.quantizer.num_codebooks, dtype=torch.int64, device=device)
+    last_checkpoint = last_log = time.monotonic()
+    waited = 0.0
+    with RunLog(run, steps=recipe.steps, first=first) as log:
+        for step in range(first, recipe.steps):
+            waiting = time.monotonic()
+            waveform = next(loader).to(device, non_blocking=True)
+            waited += time.monotonic() - waiting
+
+            with torch.autocast(
+                device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
+            ):
+                output = codec(waveform)
+            mel = mel_loss(output.waveform[..., :num_samples], waveform)
+            loss = mel + recipe.loss.commitment * output.commitment + output.codebook_loss
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            gradient_norm = torch.nn.utils.clip_grad_norm_(
+                codec.parameters(), recipe.optimizer.max_gradient_norm
+            )
+            restarts += output.restarts
+
+            if torch.isfinite(gradient_norm):
+                optimizer.step()
+                average.update_parameters(codec)
+                skipped = 0
+            else:
+                skipped += 1
+                log.say(f"step {step}: the gradient is {gradient_norm.item()}, step skipped")
+                if skipped == MAX_SKIPPED:
+                    raise TrainingError(
+                        f"{MAX_SKIPPED} steps in a row had no finite gradient, the last was step "
+                        f"{step}: lower optimizer.learning_rate; {run}/state.pt is from before."
+                    )
+            schedule.step()
+            log.step(step)
+
+            if (step + 1) % recipe.log_every == 0:
+                seconds = time.monotonic() - last_log
+                speed = recipe.log_every * recipe.data.batch_size * recipe.data.crop_seconds / seconds
+                values = {
+                    "loss": loss.item(),
+                    "mel": mel.item(),
+                    "commitment": output.commitment.item(),
+                    "codebook_loss": output.codebook_loss.item(),
+                    "gradient_norm": gradient_norm.item(),
+                    "learning_rate": schedule.get_last_lr()[0],
+                    "audio_seconds_per_second": speed,
+                    "data_wait": waited / seconds,
+                }
+                log.scalars(step, "train", values)
+                log.figures(f"mel {values['mel']:.3f}  {speed:.0f} audio s/s")
+                last_log, waited = time.monotonic(), 0.0
+
+            finished = step + 1 == recipe.steps
+            if len(held_out) and ((step + 1) % recipe.validate_every == 0 or finished):
+                _validate(average.module, held_out, mel_loss, step, log, restarts)
+                restarts.zero_()
+            minutes = (time.monotonic() - last_checkpoint) / 60
+            if finished or minutes >= recipe.checkpoint_minutes:
+                state.save(run, next_step=step + 1)
+                _save_model(recipe, average.module, run, steps=step + 1)
+                last_checkpoint = time.monotonic()
+    return run / "model.safetensors"
+
+
+class Speech(NamedTuple):
+    """The utterances of a recipe; no speaker is in both."""
+
+    train: list[Utterance]
+    validation: list[Utterance]
+
+
+def find_speech(recipe: Recipe) -> Speech:
+    """The utterances of all corpora of a recipe, fetched first where they are missing.
+
+    Raises CorpusError.
+    """
+    speech = Speech([], [])
+    for wanted in recipe.data.corpora:
+        corpus = CORPORA[wanted.name]
+        root = Path(wanted.root)
+        corpus.download(root, (*wanted.train, *wanted.validation))
+        for split in wanted.train:
+            speech.train.extend(corpus.utterances(root, split))
+        for split in wanted.validation:
+            speech.validation.extend(corpus.utterances(root, split))
+    return speech
+
+
+def _learning_rate_factor(step: int, config: OptimizerConfig, steps: int) -> float:
+    """Linear warm-up, then a cosine to zero at the last step."""
+    if step < config.warmup_steps:
+        return (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
+    return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+@torch.inference_mode()
+def _validate(
+    codec: Codec,
+    held_out: Tensor,
+    mel_loss: MultiScaleMelLoss,
+    step: int,
+    log: RunLog,
+    restarts: Tensor,
+) -> None:
+    """Mel loss at full and at a quarter of the rate, codebook usage, one sound."""
+    codec.eval()
+    quarter = max(len(codec.codebook_sizes) // 4, 1)
+    device = restarts.device
+    counts = [torch.zeros(size, dtype=torch.int64) for size in codec.codebook_sizes]
+    full_loss = quarter_loss = 0.0
+    for waveform in held_out.to(device).split(4):
+        codes = codec.encode(waveform)
+        decoded = codec.decode(codes)[..., : waveform.shape[-1]]
+        coarse = codec.decode(codes[:, :quarter])[..., : waveform.shape[-1]]
+        full_loss += mel_loss(decoded, waveform).item() * len(waveform)
+        quarter_loss += mel_loss(coarse, waveform).item() * len(waveform)
+        for level, total in enumerate(counts):
+            total += count_codes(codes[:, level], len(total)).cpu()
+    values = {"mel": full_loss / len(held_out), "mel_quarter_rate": quarter_loss / len(held_out)}
+    log.scalars(step, "validation", values)
+    log.say(
+        f"step {step} validation: mel {values['mel']:.4f}, with {quarter} of "
+        f"{len(counts)} levels {values['mel_quarter_rate']:.4f}"
+    )
+    log.health(step, [CodebookUsage.from_counts(total) for total in counts], restarts)
+    log.sound(step, "original", waveform[0], codec.sample_rate)
+    log.sound(step, "decoded", decoded[0], codec.sample_rate)
+
+
+def _save_model(recipe: Recipe, codec: Codec, run: Path, *, steps: int) -> None:
+    card = {
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "licence": recipe.licence,
+        "corpora": [corpus.name for corpus in recipe.data.corpora],
+        "steps": steps,
+        "hours_heard": round(recipe.hours_heard * steps / recipe.steps, 2),
+        "seed": recipe.seed,
+    }
+    dtype = getattr(torch, recipe.storage)
+    save_model(run / "model.safetensors", codec, card, dtype=dtype)
