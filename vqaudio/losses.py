@@ -25,25 +25,25 @@ class MultiScaleMelLoss(nn.Module):
 
         self.windows = tuple(windows)
         for window in self.windows:
-            filters = mel(sr=sample_rate, n_fft=window, n_mels=max(window // 16, 4), norm="slaney")
+            bank = mel(sr=sample_rate, n_fft=window, n_mels=max(window // 16, 4), norm="slaney")
             # Slaney's filters have unit area over Hz: bring a flat spectrum back to its level.
-            filters = torch.from_numpy(filters) * (sample_rate / window)
+            filters = torch.from_numpy(bank) * (sample_rate / window)
             self.register_buffer(f"filters_{window}", filters, persistent=False)
             shape = torch.hann_window(window)
             self.register_buffer(f"shape_{window}", shape * (2 / shape.sum()), persistent=False)
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
-        both = torch.cat([waveform, reference]).float().squeeze(1)
         distances = []
         for window in self.windows:
-            log_mel, target = self._log_mel(both, window).chunk(2)
-            distances.append((log_mel - target).abs().mean())
+            with torch.no_grad():
+                target = self._log_mel(reference, window)
+            distances.append((self._log_mel(waveform, window) - target).abs().mean())
         return torch.stack(distances).mean()
 
-    def _log_mel(self, samples: Tensor, window: int) -> Tensor:
-        """[B, S] -> [B, bands, frames]."""
+    def _log_mel(self, waveform: Tensor, window: int) -> Tensor:
+        """[B, 1, S] -> [B, bands, frames]."""
         spectrum = torch.stft(
-            samples,
+            waveform.float().squeeze(1),
             window,
             hop_length=window // 4,
             window=self.get_buffer(f"shape_{window}"),

@@ -37,19 +37,18 @@ class FramesEncoder(nn.Module):
         )
         self.widen = nn.Conv1d(self.analysis.num_features, config.width, 1)
         self.blocks = _blocks(config.encoder_blocks, config.width, causal)
-        self.norm = FrameNorm()
-        self.project = nn.Conv1d(config.width, dim, 1)
+        self.project = nn.Sequential(FrameNorm(), nn.Linear(config.width, dim))
 
     def forward(self, waveform: Tensor, num_samples: Tensor | None = None) -> Tensor:
         frames = None if num_samples is None else -(-num_samples // self.analysis.hop_length)
         x = self.widen(self.analysis(waveform, num_samples))
         for block in self.blocks:
             x = block(x, frames)
-        latents: Tensor = self.project(self.norm(x))
+        latents: Tensor = self.project(x.transpose(1, 2)).transpose(1, 2)
         return latents
 
     def needs(self, span: Span) -> Span:
-        return needs_through([self.analysis, *self.blocks], span)  # type: ignore[list-item]
+        return needs_through([self.analysis, *self.blocks], span)
 
 
 class FramesDecoder(nn.Module):
@@ -62,23 +61,20 @@ class FramesDecoder(nn.Module):
         )
         self.widen = Conv1d(dim, config.width, 7, causal=causal)
         self.blocks = _blocks(config.decoder_blocks, config.width, causal)
-        self.norm = FrameNorm()
-        self.project = nn.Conv1d(config.width, self.synthesis.num_features, 1)
-        self._start_quiet()
-
-    def _start_quiet(self) -> None:
-        """Let the first magnitudes be those of quiet speech and the first phases be anything."""
+        head = nn.Linear(config.width, self.synthesis.num_features)
+        # The first magnitudes are those of quiet speech, the first phases anything.
         bins = self.synthesis.num_features // 2
-        assert self.project.bias is not None
-        nn.init.constant_(self.project.bias[:bins], -7.0)
-        nn.init.uniform_(self.project.bias[bins:], -math.pi, math.pi)
+        nn.init.constant_(head.bias[:bins], -7.0)
+        nn.init.uniform_(head.bias[bins:], -math.pi, math.pi)
+        self.project = nn.Sequential(FrameNorm(), head)
 
     def forward(self, latents: Tensor, num_frames: Tensor | None = None) -> Tensor:
         x = self.widen(latents, num_frames)
         for block in self.blocks:
             x = block(x, num_frames)
-        waveform: Tensor = self.synthesis(self.project(self.norm(x)), num_frames)
+        spectra = self.project(x.transpose(1, 2)).transpose(1, 2)
+        waveform: Tensor = self.synthesis(spectra, num_frames)
         return waveform
 
     def needs(self, span: Span) -> Span:
-        return needs_through([self.widen, *self.blocks, self.synthesis], span)  # type: ignore[list-item]
+        return needs_through([self.widen, *self.blocks, self.synthesis], span)

@@ -53,7 +53,7 @@ class DownStage(nn.Module):
         return y
 
     def needs(self, span: Span) -> Span:
-        return needs_through([*self.units, self.resample], span)  # type: ignore[list-item]
+        return needs_through([*self.units, self.resample], span)
 
 
 class UpStage(nn.Module):
@@ -73,7 +73,7 @@ class UpStage(nn.Module):
         return x
 
     def needs(self, span: Span) -> Span:
-        return needs_through([self.resample, *self.units], span)  # type: ignore[list-item]
+        return needs_through([self.resample, *self.units], span)
 
 
 class WaveformEncoder(nn.Module):
@@ -99,7 +99,7 @@ class WaveformEncoder(nn.Module):
         return latents
 
     def needs(self, span: Span) -> Span:
-        return needs_through([self.widen, *self.stages, self.project], span)  # type: ignore[list-item]
+        return needs_through([self.widen, *self.stages, self.project], span)
 
 
 class WaveformDecoder(nn.Module):
@@ -125,4 +125,4 @@ class WaveformDecoder(nn.Module):
         return waveform
 
     def needs(self, span: Span) -> Span:
-        return needs_through([self.widen, *self.stages, self.project], span)  # type: ignore[list-item]
+        return needs_through([self.widen, *self.stages, self.project], span)
