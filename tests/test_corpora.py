@@ -202,6 +202,13 @@ def test_debian_damaged_package(tmp_path: Path) -> None:
         debian_speech.download(tmp_path, ["train"], packages=tmp_path)
 
 
+@needs_dpkg
+def test_debian_package_of_another_release(tmp_path: Path) -> None:
+    build_deb("festvox-ru", tmp_path / "raw", tmp_path)
+    with pytest.raises(CorpusError, match="festvox-ru is not laid out as in Debian 12"):
+        debian_speech.download(tmp_path, ["train"], packages=tmp_path)
+
+
 def test_debian_without_apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CorpusError, match="apt-get was not found: build debian-speech on Debian"):
@@ -287,6 +294,7 @@ def test_folder_speakers_come_from_folders_or_stems(tmp_path: Path) -> None:
     write(tmp_path / "anna/day1/a.wav", noise(1))
     write(tmp_path / "anna/day2/a.FLAC", noise(2), format="FLAC")
     write(tmp_path / "alone.ogg", noise(3))
+    (tmp_path / "anna/raw.g722").write_bytes(bytes(4000))  # its length is in no header
     (tmp_path / "anna/notes.txt").write_text("not a sound")
     write(tmp_path / ".trash/gone.wav", noise(4))
     everything = folder.utterances(tmp_path, "train") + folder.utterances(tmp_path, "validation")
@@ -294,6 +302,7 @@ def test_folder_speakers_come_from_folders_or_stems(tmp_path: Path) -> None:
     assert found == {
         ("anna/day1/a.wav", "anna", 0.5),
         ("anna/day2/a.FLAC", "anna", 0.5),
+        ("anna/raw.g722", "anna", 0.5),
         ("alone.ogg", "alone", 0.5),
     }
 
@@ -326,13 +335,13 @@ def test_folder_leaves_unreadable_files_out_and_says_so(
     (tmp_path / "anna/c.wav").mkdir()  # a folder, whatever its name
     with caplog.at_level(logging.WARNING):
         assert [u.path.name for u in folder.utterances(tmp_path, "train")] == ["a.wav"]
-    assert "1 sound files below" in caplog.text
-    assert "b.wav first" in caplog.text
+    assert "1 of 2 sound files below" in caplog.text
+    assert "b.wav" in caplog.text
 
 
 def test_folder_errors_say_what_to_do(tmp_path: Path) -> None:
     folder.download(tmp_path, ["train"])
     with pytest.raises(CorpusError, match="nowhere is not a folder: name one that holds sound"):
         folder.download(tmp_path / "nowhere", ["train"])
-    with pytest.raises(CorpusError, match="holds no readable sound file"):
+    with pytest.raises(CorpusError, match="holds no audio file; the suffixes looked for"):
         folder.utterances(tmp_path, "train")

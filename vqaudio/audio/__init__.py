@@ -4,9 +4,11 @@ reading     files and pipes -> checked, downmixed, resampled blocks, in constant
 decoding    libsndfile first, PyAV for the rest
 resampling  one streaming resampler for files and arrays
 writing     16-bit wav, flac and ogg, whole or not at all
+arrays      samples in memory, treated like those of a file
 finding     the audio files below a folder
 """
 
+from vqaudio.audio.arrays import as_waveform
 from vqaudio.audio.decoding import AudioInfo
 from vqaudio.audio.finding import AUDIO_SUFFIXES, find_audio
 from vqaudio.audio.reading import Audio, AudioStream, info, read, read_blocks
@@ -21,6 +23,7 @@ __all__ = [
     "AudioStream",
     "AudioWriter",
     "Resampler",
+    "as_waveform",
     "find_audio",
     "info",
     "read",

@@ -80,7 +80,7 @@ class AudioStream:
             decoder = stack.enter_context(open_audio(source))
             self.source = decoder.info
             if self.source.num_samples == 0:
-                raise _no_samples(decoder.name)
+                raise no_samples(decoder.name)
             source_rate = check_sample_rate(
                 self.source.sample_rate, f"the sample rate of {decoder.name}"
             )
@@ -127,11 +127,11 @@ class AudioStream:
     def _decode(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
         resampler = Resampler(self.source.sample_rate, self.sample_rate)
         for block in decoder.blocks:
-            _check_samples(block, decoder.name, self.source_num_samples, self.source.sample_rate)
+            check_samples(block, decoder.name, self.source_num_samples, self.source.sample_rate)
             self.source_num_samples += len(block)
-            yield resampler.push(_downmix(block))
+            yield resampler.push(downmix(block))
         if self.source_num_samples == 0:
-            raise _no_samples(decoder.name)
+            raise no_samples(decoder.name)
         yield resampler.finish()
 
 
@@ -150,7 +150,7 @@ def _cut(pieces: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[n
         yield np.concatenate(parts)
 
 
-def _downmix(block: NDArray[np.float32]) -> NDArray[np.float32]:
+def downmix(block: NDArray[np.float32]) -> NDArray[np.float32]:
     """[n, C] -> [n], the mean of the channels."""
     # Channel after channel: the order of additions, so the last bit, is the same for every n.
     mono = block[:, 0].copy()
@@ -160,7 +160,7 @@ def _downmix(block: NDArray[np.float32]) -> NDArray[np.float32]:
     return mono
 
 
-def _check_samples(block: NDArray[np.float32], name: str, position: int, sample_rate: int) -> None:
+def check_samples(block: NDArray[np.float32], name: str, position: int, sample_rate: int) -> None:
     """Raises AudioError if `block` [n, C], which starts at sample `position`, is not sound."""
     peak = max(float(block.max()), -float(block.min()))
     if peak <= MAX_AMPLITUDE:  # false for NaN, which max and min pass on
@@ -176,5 +176,5 @@ def _check_samples(block: NDArray[np.float32], name: str, position: int, sample_
     )
 
 
-def _no_samples(name: str) -> AudioError:
+def no_samples(name: str) -> AudioError:
     return AudioError(f"{name} holds no samples; check where it came from")

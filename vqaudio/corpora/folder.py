@@ -11,14 +11,12 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import soundfile
-
+from vqaudio import audio
 from vqaudio.corpora.utterance import Utterance
-from vqaudio.errors import CorpusError
+from vqaudio.errors import AudioError, CorpusError
 
 SPLITS: tuple[str, ...] = ("train", "validation")
 VALIDATION_SHARE = 0.05
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".caf"})
 
 logger = logging.getLogger(__name__)
 
@@ -38,31 +36,34 @@ def download(root: Path, splits: Sequence[str]) -> None:
 def utterances(root: Path, split: str) -> list[Utterance]:
     """The readable sound files of one split, sorted by path; hidden files are passed over.
 
+    Files that cannot be read are left out, with one warning for all of them.
+
     Raises CorpusError when `root` is no folder, or holds no sound that can be read.
     """
     download(root, [split])
-    found = []
-    unreadable = []
-    for path in sorted(root.rglob("*")):
-        parts = path.relative_to(root).parts
-        hidden = any(part.startswith(".") for part in parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or path.is_dir():
-            continue
+    try:
+        paths = audio.find_audio(root)
+    except AudioError as error:
+        raise CorpusError(f"{error}.") from None
+    found: list[Utterance] = []
+    faults: list[AudioError] = []
+    for path in paths:
         try:
-            seconds = float(soundfile.info(path).duration)
-        except (OSError, soundfile.SoundFileError):
-            unreadable.append(path)
+            seconds = audio.info(path).seconds
+            if seconds is None:  # no length in the header: the file is decoded to know it
+                seconds = audio.read(path).seconds
+        except AudioError as error:
+            faults.append(error)
             continue
-        found.append(Utterance(path, parts[0] if len(parts) > 1 else path.stem, seconds))
-    if unreadable:
+        speaker = path.relative_to(root).parts[0] if path.parent != root else path.stem
+        found.append(Utterance(path, speaker, seconds))
+    if faults:
         logger.warning(
-            "%d sound files below %s cannot be read and are left out, %s first.",
-            len(unreadable),
-            root,
-            unreadable[0],
+            "%d of %d sound files below %s are left out, the first one because %s.",
+            *(len(faults), len(paths), root, faults[0]),
         )
     if not found:
-        raise CorpusError(f"{root} holds no readable sound file ({' '.join(sorted(SUFFIXES))}).")
+        raise CorpusError(f"{root} holds no sound that can be read: {faults[0]}.")
     held_out = _held_out({utterance.speaker for utterance in found})
     return [u for u in found if (u.speaker in held_out) == (split == "validation")]
 

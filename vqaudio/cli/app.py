@@ -1,0 +1,274 @@
+"""The commands of `vqaudio`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqaudio.cli.jobs import STDIO, Job, plan_jobs, refuse_to_overwrite, report, run_jobs
+from vqaudio.errors import TokensError, VqaudioError
+
+if TYPE_CHECKING:
+    from vqaudio.tokenizer import Tokenizer
+    from vqaudio.tokens import Tokens
+
+app = typer.Typer(
+    help="Discrete tokens for speech and audio: tokenize, detokenize, train.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+class TokenFormat(str, Enum):
+    """File formats of tokens."""
+
+    npz = "npz"
+    json = "json"
+
+
+class Device(str, Enum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+ModelOption = Annotated[
+    str | None, typer.Option("--model", help="Model file, or name of a bundled model.")
+]
+LevelsOption = Annotated[
+    int | None, typer.Option("--levels", min=1, help="Codebooks to use; all without it.")
+]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
+
+
+def main() -> None:
+    """Run the command line; an expected error is one sentence and exit code 1."""
+    try:
+        app()
+    except VqaudioError as error:
+        report(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("vqaudio: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def tokenize(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="IN...", help="Sound files, folders, or - for stdin.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="File for one input, else folder.")
+    ] = None,
+    model: ModelOption = None,
+    levels: LevelsOption = None,
+    format_: Annotated[
+        TokenFormat | None, typer.Option("--format", help="Of the token files; npz without it.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    force: ForceOption = False,
+) -> None:
+    """Turn sound files into token files, in.wav into in.npz beside it."""
+    from vqaudio.audio import find_audio
+    from vqaudio.tokens import FORMATS
+
+    if format_ and out and out.suffix in FORMATS and out.suffix != f".{format_.value}":
+        raise typer.BadParameter(f"--out {out} does not fit --format {format_.value}")
+    suffix = f".{(format_ or TokenFormat.npz).value}"
+    jobs = plan_jobs(inputs, out, suffix=suffix, suffixes=tuple(FORMATS), find=find_audio)
+    tokenizer = _load(model, device)
+
+    def work(job: Job) -> str:
+        sound = sys.stdin.buffer if job.source == STDIO else job.source
+        tokens = tokenizer.encode_file(sound, num_codebooks=levels)
+        if job.target == STDIO:
+            sys.stdout.buffer.write(tokens.to_bytes(suffix))
+        else:
+            tokens.save(job.target)
+        return f"{job.source} -> {job.target}: {_summary(tokens)}{_conversion(tokens)}"
+
+    run_jobs(jobs, work, force=force, verb="tokenize")
+
+
+@app.command()
+def detokenize(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="TOKENS...", help="Token files, folders, or - for stdin."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help=".wav, .flac or .ogg file for one input, else folder."),
+    ] = None,
+    model: ModelOption = None,
+    device: DeviceOption = Device.auto,
+    force: ForceOption = False,
+) -> None:
+    """Turn token files back into sound files, in.npz into in.wav beside it."""
+    from vqaudio.audio import WRITE_FORMATS
+    from vqaudio.tokens import Tokens
+
+    jobs = plan_jobs(
+        inputs, out, suffix=".wav", suffixes=tuple(WRITE_FORMATS), find=_find_token_files
+    )
+    tokenizer = _load(model, device)
+
+    def work(job: Job) -> str:
+        if job.source == STDIO:
+            tokens = Tokens.from_bytes(sys.stdin.buffer.read(), "standard input")
+        else:
+            tokens = Tokens.load(job.source)
+        if job.target == STDIO:
+            _decode_to_stdout(tokenizer, tokens)
+        else:
+            tokenizer.decode_file(tokens, job.target)
+        return f"{job.source} -> {job.target}: {_sound_summary(tokens)}"
+
+    run_jobs(jobs, work, force=force, verb="detokenize")
+
+
+@app.command()
+def reconstruct(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Sound file.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help=".wav, .flac or .ogg file.")],
+    model: ModelOption = None,
+    levels: LevelsOption = None,
+    device: DeviceOption = Device.auto,
+    force: ForceOption = False,
+) -> None:
+    """Tokenize and detokenize in one go, to hear what the tokens keep."""
+    refuse_to_overwrite(target, force=force)
+    tokenizer = _load(model, device)
+    tokens = tokenizer.encode_file(source, num_codebooks=levels)
+    tokenizer.decode_file(tokens, target)
+    print(f"{source} -> {target}: {_summary(tokens)}{_conversion(tokens)}")
+
+
+@app.command()
+def describe(
+    target: Annotated[
+        str | None,
+        typer.Argument(metavar="[MODEL | TOKENS]", help="The bundled model without it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a model or a token file is: rates, levels, sizes, latency, origin."""
+    from vqaudio.describe import describe_model, describe_tokens, to_lines
+    from vqaudio.tokens import FORMATS, Tokens
+
+    if target is not None and Path(target).suffix.lower() in FORMATS:
+        facts = describe_tokens(Tokens.load(target))
+    else:
+        from vqaudio.tokenizer import find_model
+
+        facts = describe_model(find_model(target))
+    print(json.dumps(facts, indent=2) if as_json else "\n".join(to_lines(facts)))
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="YAML file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run folder; runs/NAME without it.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="key.path=value, in place of the recipe's.")
+    ] = None,
+    device: DeviceOption = Device.auto,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained, and stop.")
+    ] = False,
+) -> None:
+    """Train a tokenizer; the same command again goes on with a run that was stopped."""
+    from vqaudio.recipe import load_recipe
+
+    resolved = load_recipe(recipe, overrides or [])
+    if dry_run:
+        from vqaudio.train.plan import plan
+
+        print("\n".join(plan(resolved).lines()))
+        return
+    from vqaudio.tokenizer import find_device
+    from vqaudio.train import train as run
+
+    run_folder = out or Path("runs") / resolved.name
+    print(run(resolved, run_folder, device=find_device(device.value)))
+
+
+@app.command()
+def demo(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="[IN]", help="Sound file; a bundled example without it."),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("demo"),
+    model: ModelOption = None,
+) -> None:
+    """Tokenize and reconstruct speech, and say how alike the two are."""
+    from vqaudio.cli.demo import run_demo
+
+    print("\n".join(run_demo(_load(model, Device.auto), source, out)))
+
+
+def _load(model: str | None, device: Device) -> Tokenizer:
+    from vqaudio.tokenizer import load
+
+    return load(model, device=device.value)
+
+
+def _find_token_files(folder: Path) -> list[Path]:
+    from vqaudio.tokens import FORMATS
+
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in FORMATS and not path.name.startswith(".")
+    )
+    if not found:
+        raise TokensError(f"{folder} holds no token file ({' or '.join(FORMATS)})")
+    return found
+
+
+def _decode_to_stdout(tokenizer: Tokenizer, tokens: Tokens) -> None:
+    # A wav header comes first and says how long the sound is: it is written when that is known.
+    with tempfile.TemporaryDirectory() as folder:
+        wav = Path(folder) / "out.wav"
+        tokenizer.decode_file(tokens, wav)
+        with wav.open("rb") as file:
+            while block := file.read(1 << 20):
+                sys.stdout.buffer.write(block)
+
+
+def _summary(tokens: Tokens) -> str:
+    return (
+        f"{tokens.num_codebooks} x {tokens.num_frames} codes, {tokens.seconds:.2f} s, "
+        f"{tokens.bitrate:.0f} bit/s"
+    )
+
+
+def _conversion(tokens: Tokens) -> str:
+    """What happened to the sound on its way to the model, if anything did."""
+    source = tokens.source
+    if source is None or (source.sample_rate, source.num_channels) == (tokens.sample_rate, 1):
+        return ""
+    channels = "mono" if source.num_channels == 1 else f"{source.num_channels} channels"
+    return f" (from {source.sample_rate} Hz {channels} to {tokens.sample_rate} Hz mono)"
+
+
+def _sound_summary(tokens: Tokens) -> str:
+    from vqaudio.tokens import Source
+
+    source = tokens.source or Source(tokens.sample_rate, tokens.num_samples)
+    return f"{source.num_samples} samples at {source.sample_rate} Hz"

@@ -1,0 +1,57 @@
+"""The demonstration: speech to tokens and back, files and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vqaudio import audio
+from vqaudio.errors import VqaudioError
+from vqaudio.metrics import mel_distance, stoi
+from vqaudio.tokenizer import BUNDLED, Tokenizer
+from vqaudio.tokens import Tokens
+
+EXAMPLE = BUNDLED / "example.npz"
+"""Tokens of real speech, made by the bundled model; origin and licence in models/README.md."""
+
+
+def run_demo(tokenizer: Tokenizer, source: Path | None, out: Path) -> list[str]:
+    """Write tokens and decoded sound of `source` below `out`; returns what happened, in lines.
+
+    Without a source the bundled example is decoded first, and serves as one. The results replace
+    those of an earlier demonstration.
+    """
+    lines = [repr(tokenizer)]
+    if source is None:
+        example = Tokens.load(EXAMPLE)
+        source = out / "example.wav"
+        tokenizer.decode_file(example, source)
+        lines.append(f"{EXAMPLE.name} (tokens of real speech) -> {source}: {example.seconds:.2f} s")
+    tokens_path = out / f"{source.stem}.npz"
+    decoded_path = out / f"{source.stem}.decoded.wav"
+    tokens = tokenizer.encode_file(source)
+    tokens.save(tokens_path)
+    tokenizer.decode_file(tokens, decoded_path)
+    lines += [
+        f"{source} -> {tokens_path}: {tokens.num_codebooks} x {tokens.num_frames} codes, "
+        f"{tokens.seconds:.2f} s, {tokens.bitrate:.0f} bit/s, {tokens_path.stat().st_size} bytes",
+        f"{tokens_path} -> {decoded_path}",
+        *_likeness(tokenizer, tokens, source),
+    ]
+    return lines
+
+
+def _likeness(tokenizer: Tokenizer, tokens: Tokens, source: Path) -> list[str]:
+    """How alike original and decoded sound are, at all levels and at a quarter of them."""
+    rate = tokenizer.sample_rate
+    original = audio.read(source, sample_rate=rate).waveform[0]
+    lines = []
+    for levels in sorted({tokens.num_codebooks, max(tokens.num_codebooks // 4, 1)}, reverse=True):
+        part = tokens.first(levels)
+        decoded = tokenizer.decode(part)[0].numpy()
+        figures = [f"mel distance {mel_distance(original, decoded, rate):.3f} (0 is equal)"]
+        try:
+            figures.append(f"STOI {stoi(original, decoded, rate):.3f} (1 is as clear)")
+        except VqaudioError as error:
+            figures.append(f"no STOI: {error}")
+        lines.append(f"{part.bitrate:.0f} bit/s: {', '.join(figures)}")
+    return lines

@@ -1,0 +1,118 @@
+"""From what the user named to what is done: one file in, one file out, and bad ones reported."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from vqaudio.errors import VqaudioError
+
+STDIO = Path("-")
+"""Stands for standard input and output."""
+
+
+class Job(NamedTuple):
+    """One file to make out of another."""
+
+    source: Path
+    target: Path
+    problem: str | None = None
+    """Why it cannot be done, where that is known beforehand."""
+
+
+def plan_jobs(
+    inputs: Sequence[Path],
+    out: Path | None,
+    *,
+    suffix: str,
+    suffixes: Sequence[str],
+    find: Callable[[Path], list[Path]],
+) -> list[Job]:
+    """Where the result for each input goes.
+
+    A folder stands for the files that `find` finds below it; its tree is kept. Without `out`
+    results lie beside their sources. `out` is a file when it has one of `suffixes` and there is
+    one input, otherwise a folder.
+
+    Raises VqaudioError when `out` cannot be what it must be.
+    """
+    if out is not None and not out.is_dir() and (out == STDIO or out.suffix):
+        if len(inputs) > 1 or inputs[0].is_dir():
+            raise VqaudioError(
+                f"--out {out} is one file, but several are to be written: give a folder"
+            )
+        if out != STDIO and out.suffix.lower() not in suffixes:
+            raise VqaudioError(
+                f"--out {out} has an unknown suffix: it must be {' or '.join(suffixes)}, or the "
+                "name of a folder"
+            )
+        return [Job(inputs[0], out)]
+    jobs: list[Job] = []
+    for source in inputs:
+        jobs += _jobs_of(source, out, suffix, find)
+    taken: dict[Path, Path] = {}
+    for place, job in enumerate(jobs):
+        other = taken.setdefault(job.target, job.source)
+        if other != job.source and job.problem is None:
+            problem = f"{job.target} would also be the result of {other}: rename one of the two"
+            jobs[place] = job._replace(problem=problem)
+    return jobs
+
+
+def _jobs_of(
+    source: Path, out: Path | None, suffix: str, find: Callable[[Path], list[Path]]
+) -> list[Job]:
+    if source == STDIO:
+        return [Job(source, STDIO if out is None else out / f"stdin{suffix}")]
+    if not source.is_dir():
+        return [Job(source, (out or source.parent) / f"{source.stem}{suffix}")]
+    try:
+        files = find(source)
+    except VqaudioError as error:
+        return [Job(source, out or source, str(error))]
+    base = out or source
+    return [Job(file, base / file.relative_to(source).with_suffix(suffix)) for file in files]
+
+
+def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str], *, force: bool, verb: str) -> None:
+    """Do all jobs; print the line that `work` returns for each, and report those that fail.
+
+    A failed job stops no other; if any failed the exit code is 1. Existing files are left alone
+    without `force`.
+    """
+    failed = 0
+    console = Console(stderr=True)
+    quiet = len(jobs) == 1 or not console.is_terminal
+    for job in track(jobs, description=verb, console=console, disable=quiet):
+        try:
+            if job.problem is not None:
+                raise VqaudioError(job.problem)
+            refuse_to_overwrite(job.target, force=force)
+            line = work(job)
+        except VqaudioError as error:
+            failed += 1
+            report(error)
+        else:
+            # Standard output may be the result itself.
+            print(line, file=sys.stderr if job.target == STDIO else sys.stdout)
+    if failed:
+        if len(jobs) > 1:
+            print(f"vqaudio: {failed} of {len(jobs)} files failed", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def refuse_to_overwrite(path: Path, *, force: bool) -> None:
+    """Raises VqaudioError when something is at `path`, unless `force`."""
+    if not force and path != STDIO and path.exists():
+        raise VqaudioError(f"{path} exists: give another --out, or --force to replace it")
+
+
+def report(error: VqaudioError) -> None:
+    """One line on standard error."""
+    print(f"vqaudio: {' '.join(str(error).split())}", file=sys.stderr)

@@ -1,0 +1,98 @@
+"""What there is to know about a model or a token file, as plain values and as lines of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from vqaudio.tokens import Tokens
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vqaudio.checkpoint import Model
+    from vqaudio.codec import Codec
+
+
+def describe_codec(codec: Codec) -> dict[str, Any]:
+    """Rates in Hz or 1/s, bitrates in bit/s by number of levels, spans in samples and seconds."""
+    config = codec.config
+    field = codec.receptive_field
+    receptive_field = field.last - field.first + 1
+    return {
+        "family": config.backbone.family,
+        "causal": config.causal,
+        "sample_rate": codec.sample_rate,
+        "hop_length": codec.hop_length,
+        "frame_rate": codec.frame_rate,
+        "codebook": config.quantizer.codebook,
+        "codebook_sizes": list(codec.codebook_sizes),
+        "tokens_per_second": codec.frame_rate * len(codec.codebook_sizes),
+        "bitrates": [codec.bitrate(n + 1) for n in range(len(codec.codebook_sizes))],
+        "encoder_parameters": _count(codec.encoder),
+        "decoder_parameters": _count(codec.decoder),
+        "codebook_values": sum(book.centroids.numel() for book in codec.quantizer.books),
+        "receptive_field": receptive_field,
+        "receptive_field_seconds": receptive_field / codec.sample_rate,
+        "latency_seconds": codec.latency,
+    }
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """As `describe_codec`, with the fingerprint and what the training left in the file."""
+    return {
+        "fingerprint": model.fingerprint,
+        **describe_codec(model.codec),
+        "training": model.card,
+    }
+
+
+def describe_tokens(tokens: Tokens) -> dict[str, Any]:
+    """Rates in Hz or 1/s, the bitrate in bit/s, lengths in samples and seconds."""
+    return {
+        "model": tokens.model,
+        "sample_rate": tokens.sample_rate,
+        "frame_rate": tokens.frame_rate,
+        "codebook_sizes": list(tokens.codebook_sizes),
+        "num_frames": tokens.num_frames,
+        "num_samples": tokens.num_samples,
+        "seconds": tokens.seconds,
+        "bitrate": tokens.bitrate,
+        "source": None if tokens.source is None else tokens.source._asdict(),
+    }
+
+
+def to_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
+    """One aligned line a value, in words: "frame rate       50".
+
+    >>> to_lines({"frame_rate": 50.0, "source": {"sample_rate": 8000}})
+    ['frame rate  50', 'source', '  sample rate  8000']
+    """
+    width = max(
+        (len(name) for name, value in facts.items() if not isinstance(value, dict)), default=0
+    )
+    lines = []
+    for name, value in facts.items():
+        words = name.replace("_", " ")
+        if isinstance(value, dict):
+            lines += [f"{indent}{words}", *to_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{words:<{width}}  {_text(value)}")
+    return lines
+
+
+def _text(value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.6g}"
+        case list():
+            return ", ".join(map(_text, value))
+        case None:
+            return "unknown"
+        case _:
+            return str(value)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

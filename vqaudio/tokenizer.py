@@ -1,0 +1,298 @@
+"""The tokenizer: sound to tokens and back, with one fixed answer for each sound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from vqaudio import audio
+from vqaudio.audio.decoding import Source as AudioSource
+from vqaudio.checkpoint import Model, load_model
+from vqaudio.codec import Codec
+from vqaudio.errors import ModelError, TokensError
+from vqaudio.pieces import Piece, cut
+from vqaudio.tokens import Source, Tokens
+
+BUNDLED = Path(__file__).parent / "models"
+DEFAULT_MODEL = "speech-16k"
+
+PIECE_SECONDS = 10.0
+"""Long sound is computed in pieces of this length, plus context: they fit a CPU's cache."""
+
+
+def load(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Tokenizer:
+    """A tokenizer from a model file, or from the name of a bundled model (None: the default).
+
+    `device` is "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
+
+    Raises ModelError when there is no such model or device.
+    """
+    return Tokenizer(find_model(model), device=find_device(device))
+
+
+def find_model(model: str | os.PathLike[str] | None = None) -> Model:
+    """The model of a file, or of a bundled name (None: the default).
+
+    Raises ModelError when there is none.
+    """
+    name = DEFAULT_MODEL if model is None else os.fspath(model)
+    bundled = BUNDLED / f"{name}.safetensors"
+    if Path(name).name == name and bundled.exists():
+        return load_model(bundled)
+    if not Path(name).suffix and not Path(name).exists():
+        names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
+        raise ModelError(
+            f"there is no model {name!r}: choose the bundled one ({names}), or give the path of a "
+            ".safetensors file"
+        )
+    return load_model(Path(name))
+
+
+def find_device(name: str) -> torch.device:
+    """The device of a name: "auto", "cpu", "cuda", "cuda:1"; raises ModelError without it."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ModelError(f"unknown device {name!r}: choose auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError("there is no CUDA device here: choose --device cpu")
+    return device
+
+
+class Tokenizer:
+    """Turns waveforms into `Tokens` and back with one model.
+
+    The codes of a sound do not depend on how it comes: alone or in a batch, as an array or as a
+    file, in blocks of whatever size.
+    """
+
+    def __init__(
+        self, model: Model, *, device: torch.device, pieces_at_once: int | None = None
+    ) -> None:
+        """`pieces_at_once` None is 1 on CPU, where that is fastest, and 16 elsewhere."""
+        self.codec: Codec = model.codec.to(device).eval()
+        self.fingerprint = model.fingerprint
+        self.card: dict[str, Any] = model.card
+        self.device = device
+        self.pieces_at_once = pieces_at_once or (1 if device.type == "cpu" else 16)
+        self._piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
+
+    def __repr__(self) -> str:
+        codec = self.codec
+        sizes = "+".join(map(str, codec.codebook_sizes))
+        return (
+            f"Tokenizer({codec.sample_rate} Hz, {codec.frame_rate:g} frames/s, codebooks {sizes}, "
+            f"{codec.bitrate():.0f} bit/s, model {self.fingerprint}, {self.device})"
+        )
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz; other rates are resampled."""
+        return self.codec.sample_rate
+
+    def encode(
+        self,
+        samples: ArrayLike,
+        sample_rate: int | None = None,
+        *,
+        num_codebooks: int | None = None,
+    ) -> Tokens:
+        """[S] or [channels, S] at `sample_rate` Hz (None: the model's own) -> Tokens.
+
+        NumPy array, torch tensor or list: floats of full scale 1, or signed integers. Channels are
+        averaged. `num_codebooks` takes the first levels only.
+
+        Raises AudioError for what is no sound, TokensError for levels that the model lacks.
+        """
+        return self.encode_batch([samples], sample_rate, num_codebooks=num_codebooks)[0]
+
+    def encode_batch(
+        self,
+        waveforms: Sequence[ArrayLike],
+        sample_rate: int | None = None,
+        *,
+        num_codebooks: int | None = None,
+    ) -> list[Tokens]:
+        """As `encode` for each of several waveforms, of whatever lengths."""
+        self._check_levels(num_codebooks)
+        rate = self.sample_rate if sample_rate is None else sample_rate
+        sources = [_to_array(samples) for samples in waveforms]
+        mono = [audio.as_waveform(s, rate, target_rate=self.sample_rate) for s in sources]
+        pieces = [
+            (index, piece)
+            for index, waveform in enumerate(mono)
+            for piece in self._cut_samples([waveform])
+        ]
+        # Pieces of like length share a batch, so that little of it is padding.
+        order = sorted(range(len(pieces)), key=lambda place: pieces[place][1].data.shape[1])
+        in_order = self._encode_pieces((pieces[place][1] for place in order), num_codebooks)
+        codes = dict(zip(order, in_order, strict=True))
+        parts: list[list[NDArray[np.uint16]]] = [[] for _ in mono]
+        for place, (index, _) in enumerate(pieces):
+            parts[index].append(codes[place])
+        return [
+            self._tokens(
+                part,
+                waveform.shape[1],
+                Source(rate, source.shape[-1], source.size // source.shape[-1]),
+            )
+            for part, waveform, source in zip(parts, mono, sources, strict=True)
+        ]
+
+    def encode_file(self, source: AudioSource, *, num_codebooks: int | None = None) -> Tokens:
+        """The tokens of a sound file or binary file object, in constant memory.
+
+        Raises AudioError when it cannot be read, TokensError for levels that the model lacks.
+        """
+        self._check_levels(num_codebooks)
+        with audio.read_blocks(source, sample_rate=self.sample_rate) as stream:
+            pieces = self._cut_samples(block[None] for block in stream)
+            codes = list(self._encode_pieces(pieces, num_codebooks))
+            return self._tokens(
+                codes,
+                stream.num_samples,
+                Source(
+                    stream.source.sample_rate,
+                    stream.source_num_samples,
+                    stream.source.num_channels,
+                ),
+            )
+
+    def decode(self, tokens: Tokens) -> Tensor:
+        """Tokens -> waveform [1, num_samples] float32 on CPU, at the model's sample rate.
+
+        Raises TokensError when another model made the tokens.
+        """
+        return torch.from_numpy(np.concatenate(list(self.decode_blocks(tokens)))[None])
+
+    def decode_blocks(self, tokens: Tokens) -> Iterator[NDArray[np.float32]]:
+        """As `decode`, in consecutive blocks [n] and constant memory."""
+        self.check_model(tokens)
+        hop = self.codec.hop_length
+        context = self.codec.decoder_context
+        pieces = cut(
+            [tokens.codes],
+            hop=1,
+            frames=self._piece_frames,
+            left=context.left,
+            right=context.right,
+        )
+        remaining = tokens.num_samples
+        for batch in _batched(pieces, self.pieces_at_once):
+            codes, lengths = _stack(batch, np.int64)
+            waveforms = self.codec.decode(
+                torch.from_numpy(codes).to(self.device), self._lengths(lengths, codes)
+            ).cpu()
+            for piece, waveform in zip(batch, waveforms, strict=True):
+                block = waveform[0, piece.skip * hop : (piece.skip + piece.keep) * hop]
+                yield block[:remaining].numpy()
+                remaining -= len(block)
+
+    def decode_file(self, tokens: Tokens, path: str | os.PathLike[str]) -> None:
+        """Write the sound of `tokens` to a .wav, .flac or .ogg file, in constant memory.
+
+        At the sample rate and length of the sound that was tokenized, as far as `tokens` knows.
+
+        Raises TokensError when another model made the tokens, AudioError or VqaudioError when the
+        file cannot be written.
+        """
+        self.check_model(tokens)
+        source = tokens.source or Source(tokens.sample_rate, tokens.num_samples)
+        resampler = audio.Resampler(self.sample_rate, source.sample_rate)
+        remaining = source.num_samples
+        with audio.AudioWriter(path, source.sample_rate) as writer:
+            for block in self.decode_blocks(tokens):
+                resampled = resampler.push(block)[:remaining]
+                writer.write(resampled)
+                remaining -= len(resampled)
+            writer.write(resampler.finish()[:remaining])
+
+    def check_model(self, tokens: Tokens) -> None:
+        """Raises TokensError when another model made `tokens`."""
+        if tokens.model != self.fingerprint:
+            raise TokensError(
+                f"the tokens were made by model {tokens.model}, this is model {self.fingerprint}: "
+                "decode them with the model that made them"
+            )
+
+    def _check_levels(self, num_codebooks: int | None) -> None:
+        available = len(self.codec.codebook_sizes)
+        if num_codebooks is not None and not 1 <= num_codebooks <= available:
+            raise TokensError(f"{num_codebooks} levels asked for, the model has 1 to {available}")
+
+    def _cut_samples(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Piece]:
+        context = self.codec.encoder_context
+        return cut(
+            blocks,
+            hop=self.codec.hop_length,
+            frames=self._piece_frames,
+            left=context.left,
+            right=context.right,
+        )
+
+    def _encode_pieces(
+        self, pieces: Iterable[Piece], num_codebooks: int | None
+    ) -> Iterator[NDArray[np.uint16]]:
+        """Pieces of waveforms [1, n] -> for each, the codes [Q, keep] of its wanted frames."""
+        for batch in _batched(pieces, self.pieces_at_once):
+            samples, lengths = _stack(batch, np.float32)
+            codes = self.codec.encode(
+                torch.from_numpy(samples).to(self.device),
+                self._lengths(lengths, samples),
+                num_codebooks=num_codebooks,
+            )
+            in_16_bits = codes.cpu().numpy().astype(np.uint16)
+            for piece, item in zip(batch, in_16_bits, strict=True):
+                yield item[:, piece.skip : piece.skip + piece.keep]
+
+    def _lengths(self, lengths: list[int], padded: NDArray[Any]) -> Tensor | None:
+        """[B] on the device; None when nothing is padded, which spares the masking."""
+        if min(lengths) == padded.shape[-1]:
+            return None
+        return torch.tensor(lengths, device=self.device)
+
+    def _tokens(self, parts: list[NDArray[np.uint16]], num_samples: int, source: Source) -> Tokens:
+        codes = np.concatenate(parts, axis=1)
+        return Tokens(
+            codes,
+            num_samples=num_samples,
+            sample_rate=self.sample_rate,
+            hop_length=self.codec.hop_length,
+            codebook_sizes=self.codec.codebook_sizes[: len(codes)],
+            model=self.fingerprint,
+            source=source,
+        )
+
+
+def _stack(pieces: Sequence[Piece], dtype: type) -> tuple[NDArray[Any], list[int]]:
+    """Pieces [C, n_i] -> [B, C, max n_i], padded with zeros, and the n_i."""
+    lengths = [piece.data.shape[1] for piece in pieces]
+    padded = np.zeros((len(pieces), pieces[0].data.shape[0], max(lengths)), dtype)
+    for row, piece in zip(padded, pieces, strict=True):
+        row[:, : piece.data.shape[1]] = piece.data
+    return padded, lengths
+
+
+Item = TypeVar("Item")
+
+
+def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _to_array(samples: ArrayLike | Tensor) -> NDArray[Any]:
+    if isinstance(samples, Tensor):
+        return samples.detach().cpu().numpy()
+    return np.asarray(samples)

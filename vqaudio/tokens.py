@@ -1,0 +1,256 @@
+"""Tokens: the codes of one sound, and what it takes to turn them back into it.
+
+Needs NumPy and no torch, so that what only reads tokens starts at once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqaudio.errors import TokensError
+from vqaudio.files import atomic
+
+FORMAT_VERSION = 1
+MAX_CODEBOOK_SIZE = 2**16
+"""Codes are stored in 16 bits."""
+
+
+class Source(NamedTuple):
+    """The sound that was tokenized, before it was brought to the model's sample rate."""
+
+    sample_rate: int
+    """Hz."""
+    num_samples: int
+    """Per channel."""
+    num_channels: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """The codes of one sound: one column a frame, one row a codebook, coarse to fine.
+
+    Raises TokensError when the parts do not fit each other.
+    """
+
+    codes: NDArray[np.uint16]
+    """[Q, T]; row q holds values below codebook_sizes[q]."""
+    num_samples: int
+    """Samples of the sound at `sample_rate`; decoding gives exactly as many."""
+    sample_rate: int
+    """Hz, of the model."""
+    hop_length: int
+    """Samples per frame; T = ceil(num_samples / hop_length)."""
+    codebook_sizes: tuple[int, ...]
+    """Codes per codebook, one for each row."""
+    model: str
+    """Fingerprint of the model that made the codes, and alone can read them."""
+    source: Source | None = None
+    """Where the sound had another rate or more channels of its own; None when unknown."""
+
+    def __post_init__(self) -> None:
+        codes = np.asarray(self.codes)
+        if codes.ndim != 2 or codes.dtype.kind not in "iu":
+            raise TokensError(
+                f"codes are integers of shape [Q, T], not {codes.dtype} of {list(codes.shape)}"
+            )
+        if not len(codes) or len(codes) != len(self.codebook_sizes):
+            raise TokensError(
+                f"{len(codes)} rows of codes do not fit {len(self.codebook_sizes)} codebook sizes"
+            )
+        if self.num_samples < 1 or self.sample_rate < 1 or self.hop_length < 1:
+            raise TokensError(
+                f"{self.num_samples} samples at {self.sample_rate} Hz with {self.hop_length} "
+                "samples per frame are no sound"
+            )
+        frames = -(-self.num_samples // self.hop_length)
+        if codes.shape[1] != frames:
+            raise TokensError(
+                f"{self.num_samples} samples with {self.hop_length} samples per frame make "
+                f"{frames} frames, but there are {codes.shape[1]}"
+            )
+        for row, size in zip(codes, self.codebook_sizes, strict=True):
+            if not 1 <= size <= MAX_CODEBOOK_SIZE or row.min() < 0 or row.max() >= size:
+                raise TokensError(
+                    f"codes from {row.min()} to {row.max()} do not fit a codebook of {size}"
+                )
+        object.__setattr__(self, "codes", codes.astype(np.uint16, copy=False))
+
+    @property
+    def num_codebooks(self) -> int:
+        return len(self.codes)
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.codes.shape[1])
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+    @property
+    def seconds(self) -> float:
+        return self.num_samples / self.sample_rate
+
+    @property
+    def bitrate(self) -> float:
+        """bit/s, codes stored plainly."""
+        return self.frame_rate * sum(math.log2(size) for size in self.codebook_sizes)
+
+    def first(self, num_codebooks: int) -> Tokens:
+        """The same sound from its first `num_codebooks` codebooks: fewer bits, less detail.
+
+        Raises TokensError when there are not so many.
+        """
+        if not 1 <= num_codebooks <= self.num_codebooks:
+            raise TokensError(
+                f"{num_codebooks} codebooks asked for, these tokens have {self.num_codebooks}"
+            )
+        return Tokens(
+            self.codes[:num_codebooks],
+            self.num_samples,
+            self.sample_rate,
+            self.hop_length,
+            self.codebook_sizes[:num_codebooks],
+            self.model,
+            self.source,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tokens):
+            return NotImplemented
+        return self._header() == other._header() and np.array_equal(self.codes, other.codes)
+
+    __hash__ = None  # type: ignore[assignment]  # arrays have none
+
+    def __repr__(self) -> str:
+        return (
+            f"Tokens({self.num_codebooks} x {self.num_frames} codes, {self.seconds:.2f} s at "
+            f"{self.sample_rate} Hz, {self.bitrate:.0f} bit/s, model {self.model})"
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write to `path` in the format of its suffix: .npz or .json.
+
+        Raises TokensError for another suffix, VqaudioError where the file cannot be written.
+        """
+        path = Path(path)
+        write = _format_of(path).write
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            write(self, file)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Tokens:
+        """Read what `save` wrote.
+
+        Raises TokensError when the file is missing, damaged or something else.
+        """
+        path = Path(path)
+        _format_of(path)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise TokensError(f"cannot read tokens from {path}: {error.strerror}") from None
+        return cls.from_bytes(data, str(path))
+
+    def to_bytes(self, suffix: str = ".npz") -> bytes:
+        """What `save` writes to a file with that suffix."""
+        buffer = io.BytesIO()
+        FORMATS[suffix].write(self, buffer)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str) -> Tokens:
+        """Read the content of a token file of either format; `name` is named in errors."""
+        suffix = ".npz" if data.startswith(b"PK") else ".json"
+        try:
+            header, codes = FORMATS[suffix].read(data)
+            if header.get("format_version") != FORMAT_VERSION:
+                raise TokensError(
+                    f"token format {header.get('format_version')} came, {FORMAT_VERSION} is read"
+                )
+            source = header["source"]
+            return cls(
+                codes,
+                num_samples=_integer(header["num_samples"]),
+                sample_rate=_integer(header["sample_rate"]),
+                hop_length=_integer(header["hop_length"]),
+                codebook_sizes=tuple(_integer(size) for size in header["codebook_sizes"]),
+                model=str(header["model"]),
+                source=None if source is None else Source(*map(_integer, source)),
+            )
+        except TokensError as error:
+            raise TokensError(f"{name} cannot be used: {error}") from None
+        except Exception as error:
+            # Whatever bytes came: zip, array and JSON readers raise a dozen types between them.
+            raise TokensError(
+                f"{name} is no token file of vqaudio, or a damaged one "
+                f"({type(error).__name__}): tokenize the sound again"
+            ) from error
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "format_version": FORMAT_VERSION,
+            "model": self.model,
+            "sample_rate": self.sample_rate,
+            "hop_length": self.hop_length,
+            "frame_rate": self.frame_rate,
+            "num_samples": self.num_samples,
+            "codebook_sizes": list(self.codebook_sizes),
+            "source": None if self.source is None else list(self.source),
+        }
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TokensError(f"{value!r} stands where a whole number belongs")
+    return value
+
+
+def _write_npz(tokens: Tokens, file: BinaryIO) -> None:
+    header = np.array(json.dumps(tokens._header()))
+    np.savez_compressed(file, codes=tokens.codes, header=header)
+
+
+def _read_npz(data: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return json.loads(str(arrays["header"])), arrays["codes"]
+
+
+def _write_json(tokens: Tokens, file: BinaryIO) -> None:
+    text = json.dumps({**tokens._header(), "codes": tokens.codes.tolist()})
+    file.write(text.encode() + b"\n")
+
+
+def _read_json(data: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
+    header = json.loads(data.decode("utf-8"))
+    return header, np.array(header.pop("codes"))
+
+
+class Format(NamedTuple):
+    """How tokens are written to a file and read from its bytes."""
+
+    write: Callable[[Tokens, BinaryIO], None]
+    read: Callable[[bytes], tuple[dict[str, Any], NDArray[Any]]]
+
+
+FORMATS = {".npz": Format(_write_npz, _read_npz), ".json": Format(_write_json, _read_json)}
+
+
+def _format_of(path: Path) -> Format:
+    try:
+        return FORMATS[path.suffix.lower()]
+    except KeyError:
+        raise TokensError(
+            f"{path} is no name for a token file: its suffix must be {' or '.join(FORMATS)}"
+        ) from None
