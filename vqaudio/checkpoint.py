@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from vqaudio.codec import Codec, CodecConfig
@@ -26,8 +26,6 @@ from vqaudio.errors import ModelError
 from vqaudio.files import atomic
 
 FORMAT_VERSION = 1
-QUANTIZER_STATE = ("counts", "sums", "updates", "weight")
-"""What a quantizer keeps to train on; a model file has the centroids in its place."""
 
 
 class Model(NamedTuple):
@@ -59,7 +57,8 @@ def save_model(
         "card": card,
     }
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata={"vqaudio": json.dumps(header)})
+        # Not by safetensors' save_file, whose files only their owner may read.
+        temporary.write_bytes(save(tensors, {"vqaudio": json.dumps(header)}))
     return fingerprint
 
 
@@ -83,7 +82,8 @@ def load_model(path: Path) -> Model:
         missing, unexpected = codec.load_state_dict(
             {name: tensor.float() for name, tensor in tensors.items()}, strict=False
         )
-        missing = [name for name in missing if name.rpartition(".")[2] not in QUANTIZER_STATE]
+        # The rest of a quantizer is the state of a training run: the file has the centroids.
+        missing = [name for name in missing if not name.startswith("quantizer.")]
         if missing or unexpected:
             raise KeyError(*missing, *unexpected)
         fingerprint = _fingerprint(config, _weights(codec))

@@ -7,12 +7,15 @@ therefore sees what an undisturbed one would have seen, whatever the number of w
 from __future__ import annotations
 
 import logging
+import signal
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -40,11 +43,12 @@ class Crops(Dataset[Tensor]):
         gain_db: tuple[float, float],
         seed: int,
     ) -> None:
-        if not utterances:
-            raise CorpusError("the corpora of the recipe hold no speech to train on.")
         by_speaker: dict[str, list[Utterance]] = defaultdict(list)
         for utterance in utterances:
-            by_speaker[utterance.speaker].append(utterance)
+            if utterance.seconds > 0:
+                by_speaker[utterance.speaker].append(utterance)
+        if not by_speaker:
+            raise CorpusError("the corpora of the recipe hold no speech to train on.")
         self.utterances = [by_speaker[speaker] for speaker in sorted(by_speaker)]
         self.lengths = [np.array([u.seconds for u in group]) for group in self.utterances]
         weights = np.array([group.sum() for group in self.lengths]) ** (1 - speaker_balance)
@@ -54,13 +58,14 @@ class Crops(Dataset[Tensor]):
         self.num_samples = num_samples
         self.gain_db = gain_db
         self.seed = seed
+        self.unreadable: set[Path] = set()
 
     def __getitem__(self, step: int) -> Tensor:
         random = np.random.default_rng((self.seed, step))
         crops = np.stack([self._crop(random) for _ in range(self.batch_size)])
         return torch.from_numpy(crops)[:, None]
 
-    def _crop(self, random: np.random.Generator) -> np.ndarray:
+    def _crop(self, random: np.random.Generator) -> NDArray[np.float32]:
         for _ in range(MAX_UNREADABLE):
             speaker = random.choice(len(self.utterances), p=self.speaker_odds)
             lengths = self.lengths[speaker]
@@ -70,7 +75,9 @@ class Crops(Dataset[Tensor]):
             try:
                 crop = read_crop(utterance, place, self.num_samples, self.sample_rate)
             except AudioError as error:
-                logger.warning("left out of training: %s", error)
+                if utterance.path not in self.unreadable:
+                    logger.warning("left out of training: %s", error)
+                self.unreadable.add(utterance.path)
                 continue
             gain = 10 ** (random.uniform(*self.gain_db) / 20)
             return crop * np.float32(gain)
@@ -82,10 +89,10 @@ class Crops(Dataset[Tensor]):
 
 def read_crop(
     utterance: Utterance, place: float, num_samples: int, sample_rate: int
-) -> np.ndarray:
-    """[num_samples] float32 at `sample_rate` from `place`, 0 (start) to 1 (end) of what fits.
+) -> NDArray[np.float32]:
+    """[num_samples] at `sample_rate` from `place`, 0 (start) to 1 (end) of what fits.
 
-    Reads little more than the crop.
+    Seeks: reads the crop and no more, however long the file is. Raises AudioError.
     """
     try:
         with soundfile.SoundFile(utterance.path) as file:
@@ -106,17 +113,40 @@ def read_crop(
 
 def batches(crops: Crops, *, first: int, steps: int, workers: int) -> Iterator[Tensor]:
     """The batches of the steps `first` to `steps` - 1, read ahead by `workers` processes."""
-    return iter(DataLoader(crops, sampler=range(first, steps), batch_size=None, num_workers=workers))
+    loader = DataLoader(
+        crops,
+        sampler=range(first, steps),
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_leave_interrupts_to_the_run,
+        # Each loader draws a number; from the global state, a resumed run would see it missing.
+        generator=torch.Generator(),
+    )
+    return iter(loader)
+
+
+def _leave_interrupts_to_the_run(worker: int) -> None:
+    """Ctrl-C reaches all processes of a terminal, but the run ends when its step is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def validation_crops(
     utterances: Sequence[Utterance], *, seconds: float, num_samples: int, sample_rate: int
 ) -> Tensor:
-    """[N, 1, S]: crops from the middle of utterances spread over all held-out speech."""
+    """[N, 1, S]: crops from the middle of utterances spread over all held-out speech.
+
+    Utterances too short for a crop are passed over, unless all are: then the crops end in zeros.
+    """
     long_enough = [u for u in utterances if u.seconds * sample_rate >= num_samples]
-    if not long_enough:
+    candidates = long_enough or utterances
+    count = min(max(round(seconds * sample_rate / num_samples), 1), len(candidates))
+    crops = []
+    for index in range(count):
+        utterance = candidates[index * len(candidates) // count]
+        try:
+            crops.append(read_crop(utterance, 0.5, num_samples, sample_rate))
+        except AudioError as error:
+            logger.warning("left out of validation: %s", error)
+    if not crops:
         return torch.zeros(0, 1, num_samples)
-    count = min(max(round(seconds * sample_rate / num_samples), 1), len(long_enough))
-    chosen = [long_enough[index * len(long_enough) // count] for index in range(count)]
-    crops = [read_crop(u, 0.5, num_samples, sample_rate) for u in chosen]
     return torch.from_numpy(np.stack(crops))[:, None]

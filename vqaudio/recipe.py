@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,13 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, Valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from vqaudio.codec.config import CodecConfig, Config
+from vqaudio.codec.config import (
+    CodecConfig,
+    Config,
+    FramesConfig,
+    QuantizerConfig,
+    WaveformConfig,
+)
 from vqaudio.errors import RecipeError
 
 
@@ -46,13 +52,9 @@ class DataConfig(Config):
 class LossConfig(Config):
     """What is minimised: mel + commitment * commitment loss + codebook loss."""
 
-    mel_windows: Annotated[tuple[PositiveInt, ...], Field(min_length=1, strict=False)] = (
-        128,
-        256,
-        512,
-        1024,
-        2048,
-    )
+    mel_windows: Annotated[
+        tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
+    ] = (128, 256, 512, 1024, 2048)
     """Samples."""
     commitment: NonNegativeFloat = 0.25
     """beta of VQ-VAE."""
@@ -77,7 +79,7 @@ class Recipe(Config):
     description: str
     licence: str
     """Of the trained model, in words: what the data's licences leave."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     steps: PositiveInt
     codec: CodecConfig
     data: DataConfig
@@ -104,6 +106,8 @@ class Recipe(Config):
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe; `overrides` are "key.path=value" in YAML, applied before validation.
 
+    An integer in a key path is an index: "data.corpora.0.root=speech".
+
     YAML 1.2: 3e-4 is a number, no is a word, a repeated key is an error.
 
     Raises RecipeError, which names the key, what came and what is allowed.
@@ -126,8 +130,14 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(dict(problem), values) for problem in error.errors()]
-        raise RecipeError(f"{source}: {'; '.join(problems)}.") from None
+        problems = [dict(problem) for problem in error.errors()]
+        # A list with a wrong item is also reported as too short.
+        inner = [p for p in problems if not any(_holds(p["loc"], q["loc"]) for q in problems)]
+        raise RecipeError(f"{source}: {'; '.join(map(_problem, inner))}.") from None
+
+
+def _holds(outer: tuple[str | int, ...], inner: tuple[str | int, ...]) -> bool:
+    return len(outer) < len(inner) and inner[: len(outer)] == outer
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -138,12 +148,26 @@ def _override(values: dict[str, Any], override: str) -> None:
         value = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         raise RecipeError(f"--set {override}: {_yaml_problem(error)}.") from None
-    *parents, key = path.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise RecipeError(f"--set {override}: {parent} has no keys below it.")
-    values[key] = value
+    *parents, last = path.split(".")
+    node: Any = values
+    for part in parents:
+        if isinstance(node, dict):
+            node.setdefault(part, {})
+        node = node[_place(node, part, override)]
+    node[_place(node, last, override)] = value
+
+
+def _place(node: Any, part: str, override: str) -> str | int:
+    """What `part` of a key path stands for in `node`: a key, or an index of a list."""
+    if isinstance(node, dict):
+        return part
+    if not isinstance(node, list):
+        raise RecipeError(f"--set {override}: {part} has no place, there is {node!r} above it.")
+    if not part.isdecimal() or int(part) >= len(node):
+        raise RecipeError(
+            f"--set {override}: {part} is no index of a list of {len(node)}, counted from 0."
+        )
+    return int(part)
 
 
 def _yaml_problem(error: Exception) -> str:
@@ -152,32 +176,39 @@ def _yaml_problem(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-def _problem(problem: dict[str, Any], values: dict[str, Any]) -> str:
+# The parts of a validation error's location that name what the keys below them belong to; a
+# chosen family stands there as if it were a key.
+_SECTIONS: dict[str, type[Config]] = {
+    "codec": CodecConfig,
+    "frames": FramesConfig,
+    "waveform": WaveformConfig,
+    "quantizer": QuantizerConfig,
+    "data": DataConfig,
+    "corpora": CorpusConfig,
+    "loss": LossConfig,
+    "optimizer": OptimizerConfig,
+}
+
+
+def _problem(problem: dict[str, Any]) -> str:
     """One validation error as "key.path: what is wrong"."""
     location: tuple[str | int, ...] = problem["loc"]
-    # pydantic names the chosen family of a backbone as if it were a key.
     path = ".".join(str(part) for part in location if part not in ("frames", "waveform"))
-    if problem["type"] == "extra_forbidden":
-        guess = difflib.get_close_matches(str(location[-1]), _known_keys(), n=1)
-        return f"{path}: unknown key" + (f", did you mean {guess[0]}?" if guess else "")
-    if problem["type"] == "missing":
+    kind = problem["type"]
+    if kind == "extra_forbidden":
+        sections = [_SECTIONS[part] for part in location[:-1] if part in _SECTIONS]
+        known = list((sections[-1] if sections else Recipe).model_fields)
+        guess = difflib.get_close_matches(str(location[-1]), known, n=1)
+        advice = f"did you mean {guess[0]}?" if guess else f"there are {', '.join(known)}"
+        return f"{path}: unknown key ({advice})"
+    if kind == "missing":
         return f"{path}: missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    if kind == "union_tag_not_found":
+        return f"{path}.family: missing"
+    if kind == "union_tag_invalid":
+        allowed, tag = problem["ctx"]["expected_tags"], problem["ctx"]["tag"]
+        return f"{path}.family: must be {allowed}, got {tag!r}"
+    message = str(problem["msg"]).replace("Input should be", "must be", 1)
+    if kind == "value_error":
+        return f"{path}: {message.removeprefix('Value error, ')}"
     return f"{path}: {message[0].lower()}{message[1:]}, got {problem['input']!r}"
-
-
-def _known_keys() -> Iterable[str]:
-    from vqaudio.codec.config import FramesConfig, QuantizerConfig, WaveformConfig
-
-    for config in (
-        Recipe,
-        CodecConfig,
-        FramesConfig,
-        WaveformConfig,
-        QuantizerConfig,
-        DataConfig,
-        CorpusConfig,
-        LossConfig,
-        OptimizerConfig,
-    ):
-        yield from config.model_fields

@@ -28,9 +28,9 @@ def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> ND
     array = np.asarray(samples)
     if array.ndim not in (1, 2):
         raise AudioError(f"samples have the shape [S] or [channels, S], not {list(array.shape)}")
-    channels = array.reshape(-1, array.shape[-1])
-    if channels.size == 0:
+    if array.size == 0:
         raise no_samples("the waveform")
+    channels = array.reshape(-1, array.shape[-1])
     if len(channels) > MAX_CHANNELS or len(channels) > channels.shape[1] > 1:
         raise AudioError(
             f"samples of shape {list(array.shape)} would be {len(channels)} channels of "

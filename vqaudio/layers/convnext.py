@@ -7,7 +7,6 @@ arXiv:2201.03545; for audio Siuzdak 2023, arXiv:2306.00814).
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.layers.conv import Conv1d

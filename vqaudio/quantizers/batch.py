@@ -22,22 +22,24 @@ class Statistics(NamedTuple):
 
 
 class Batch:
-    """Vectors to learn from: x [N, D], those with `mask` [N] false being padding."""
+    """Vectors to learn from: x [N, D], those with `mask` [N] false being padding.
+
+    Padding is set to zero here, once, so that not even an infinity in it gets any further.
+    """
 
     def __init__(self, x: Tensor, mask: Tensor | None) -> None:
-        self.x = x
+        self.x = x if mask is None else x.masked_fill(~mask[:, None], 0.0)
         self.mask = mask
         self.count = torch.tensor(len(x), device=x.device) if mask is None else mask.sum()
 
     def statistics(self, codes: Tensor, codebook_size: int) -> Statistics:
         """Counts and sums of the vectors by code; `codes` is [N] int64."""
-        weights = None if self.mask is None else self.mask.to(self.x.dtype)
-        x = self.x if weights is None else self.x * weights[:, None]
+        x = self.x
         # One tensor, so that a distributed step pays for one reduction.
         both = x.new_zeros(codebook_size, x.shape[1] + 1)
         both[:, 1:].index_add_(0, codes, x)
-        ones = x.new_ones(len(x)) if weights is None else weights
-        both[:, 0].index_add_(0, codes, ones)
+        weights = x.new_ones(len(x)) if self.mask is None else self.mask.to(x.dtype)
+        both[:, 0].index_add_(0, codes, weights)
         sum_over_ranks(both)
         return Statistics(both[:, 0], both[:, 1:])
 

@@ -7,9 +7,15 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+FORGOTTEN = 1e-30
+"""A count below which a code is dead whatever its share: float32 is about to lose it."""
+
 
 class Quantized(NamedTuple):
-    """One codebook's answer; shapes [..., D] and [...] as the input's."""
+    """One codebook's answer; shapes [..., D] and [...] as the input's.
+
+    Vectors and codes of padding mean nothing.
+    """
 
     vectors: Tensor
     """[..., D] the chosen centroids, float32; no gradient passes to the input through them."""
@@ -48,10 +54,11 @@ class Codebook(Protocol):
 
 def masked_mean_square(difference: Tensor, mask: Tensor | None) -> Tensor:
     """[N, D], [N] or None -> scalar: mean square over the vectors that the mask keeps."""
-    squares = difference.square().mean(dim=-1)
     if mask is None:
-        return squares.mean()
-    return (squares * mask).sum() / mask.sum().clamp(min=1)
+        return difference.square().mean()
+    # Padding is set to zero before it is squared: so neither value nor gradient knows of it.
+    squares = difference.masked_fill(~mask[:, None], 0.0).square().mean(dim=-1)
+    return squares.sum() / mask.sum().clamp(min=1)
 
 
 def flatten(x: Tensor, mask: Tensor | None, dim: int) -> tuple[Tensor, Tensor | None]:

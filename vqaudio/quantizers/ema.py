@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.quantizers.batch import Batch
-from vqaudio.quantizers.codebook import Quantized, flatten, masked_mean_square
+from vqaudio.quantizers.codebook import FORGOTTEN, Quantized, flatten, masked_mean_square
 from vqaudio.quantizers.search import nearest
 
 
@@ -77,8 +77,9 @@ class EmaCodebook(nn.Module):
             batch = Batch(flat.detach(), keep)
             if self.training and not self.started:
                 self._start(batch)
-            codes = nearest(batch.x, self.centroids)
-            vectors = F.embedding(codes, self.centroids)
+            centroids = self.centroids
+            codes = nearest(batch.x, centroids)
+            vectors = F.embedding(codes, centroids)
             restarts = self._update(batch, codes) if self.training else codes.new_zeros(())
             return Quantized(
                 vectors=vectors.view(x.shape),
@@ -97,8 +98,10 @@ class EmaCodebook(nn.Module):
 
     @torch.no_grad()
     def _start(self, batch: Batch) -> None:
-        """Place the codes where the first batch is; codes left empty restart in the update."""
+        """Place the codes where the first batch is, unless that is all padding."""
         counts, sums = batch.cluster(self.codebook_size, self.updates, self.kmeans_iterations)
+        if not counts.any():
+            return
         self.counts.copy_(counts)
         self.sums.copy_(sums)
         self._restart_dead(batch)
@@ -106,14 +109,15 @@ class EmaCodebook(nn.Module):
     @torch.no_grad()
     def _update(self, batch: Batch, codes: Tensor) -> Tensor:
         counts, sums = batch.statistics(codes, self.codebook_size)
-        self.counts.lerp_(counts, 1 - self.decay)
-        self.sums.lerp_(sums, 1 - self.decay)
-        self.updates += 1
+        seen = counts.sum() > 0  # a batch of padding changes nothing
+        self.counts.lerp_(counts, (1 - self.decay) * seen)
+        self.sums.lerp_(sums, (1 - self.decay) * seen)
+        self.updates += seen
         return self._restart_dead(batch)
 
     def _restart_dead(self, batch: Batch) -> Tensor:
         fair_share = self.counts.mean()
-        dead = self.counts < self.restart_below * fair_share
+        dead = self.counts < (self.restart_below * fair_share).clamp(min=FORGOTTEN)
         vectors = batch.draw(self.codebook_size, self.updates)
         self.counts.copy_(torch.where(dead, fair_share, self.counts))
         self.sums.copy_(torch.where(dead[:, None], fair_share * vectors, self.sums))

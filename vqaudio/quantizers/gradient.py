@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.quantizers.batch import Batch
-from vqaudio.quantizers.codebook import Quantized, flatten, masked_mean_square
+from vqaudio.quantizers.codebook import FORGOTTEN, Quantized, flatten, masked_mean_square
 from vqaudio.quantizers.search import nearest
 
 
@@ -62,11 +62,9 @@ class GradientCodebook(nn.Module):
             if self.training and not self.started:
                 self._start(batch)
             codes = nearest(batch.x, self.weight)
-            restarts = codes.new_zeros(())
-            if self.training:
-                # Before the vectors are looked up: a weight must not change under its gradient.
-                restarts = self._update(batch, codes)
+            # Before the restarts: a vector that chose a dying code gets that code's vector.
             vectors = F.embedding(codes, self.weight)
+            restarts = self._update(batch, codes) if self.training else codes.new_zeros(())
             return Quantized(
                 vectors=vectors.detach().view(x.shape),
                 codes=codes.view(x.shape[:-1]),
@@ -84,7 +82,10 @@ class GradientCodebook(nn.Module):
 
     @torch.no_grad()
     def _start(self, batch: Batch) -> None:
+        """Place the codes where the first batch is, unless that is all padding."""
         counts, sums = batch.cluster(self.codebook_size, self.updates, self.kmeans_iterations)
+        if not counts.any():
+            return
         self.counts.copy_(counts)
         self.weight.copy_(sums / counts.clamp(min=1.0)[:, None])
         self._restart_dead(batch)
@@ -92,13 +93,14 @@ class GradientCodebook(nn.Module):
     @torch.no_grad()
     def _update(self, batch: Batch, codes: Tensor) -> Tensor:
         counts, _ = batch.statistics(codes, self.codebook_size)
-        self.counts.lerp_(counts, 1 - self.decay)
-        self.updates += 1
+        seen = counts.sum() > 0  # a batch of padding changes nothing
+        self.counts.lerp_(counts, (1 - self.decay) * seen)
+        self.updates += seen
         return self._restart_dead(batch)
 
     def _restart_dead(self, batch: Batch) -> Tensor:
         fair_share = self.counts.mean()
-        dead = self.counts < self.restart_below * fair_share
+        dead = self.counts < (self.restart_below * fair_share).clamp(min=FORGOTTEN)
         vectors = batch.draw(self.codebook_size, self.updates)
         self.counts.copy_(torch.where(dead, fair_share, self.counts))
         self.weight.copy_(torch.where(dead[:, None], vectors, self.weight))

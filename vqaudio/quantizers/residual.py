@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqaudio.quantizers.codebook import Codebook
+from vqaudio.quantizers.codebook import Codebook, flatten
+from vqaudio.quantizers.search import nearest
 
 
 class ResidualQuantized(NamedTuple):
@@ -100,13 +101,17 @@ class ResidualQuantizer(nn.Module):
         )
 
     def encode(self, x: Tensor, num_codebooks: int | None = None) -> Tensor:
-        """[..., D] -> [..., n] int64: the codes of the first n levels (all when None)."""
-        residual, codes = x.float(), []
+        """[..., D] -> [..., n] int64: the codes of the first n levels (all when None).
+
+        Never moves a codebook, in training mode neither.
+        """
+        residual, _ = flatten(x, None, self.books[0].dim)
+        codes = []
         for book in self.books[:num_codebooks]:
-            answer = book(residual)
-            residual = residual - answer.vectors
-            codes.append(answer.codes)
-        return torch.stack(codes, dim=-1)
+            centroids = book.centroids
+            codes.append(nearest(residual, centroids))
+            residual = residual - F.embedding(codes[-1], centroids)
+        return torch.stack(codes, dim=-1).view(*x.shape[:-1], -1)
 
     def decode(self, codes: Tensor) -> Tensor:
         """[..., n] -> [..., D]: the sum of the chosen centroids of the first n levels."""

@@ -15,16 +15,18 @@ def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
 
     ||x - e||^2 = ||x||^2 - 2 (x . e - ||e||^2 / 2), so the nearest code maximises what stands in
     the brackets. Both sides are first moved to the centroids' mean: distances stay, but squared
-    norms become small, and float32 keeps the digits that decide.
+    norms become small, and float32 keeps the digits that decide. Autocast would take them: it is
+    off in here.
     """
-    origin = centroids.mean(dim=0)
-    codebook = centroids - origin
-    bias = -0.5 * codebook.square().sum(dim=1)
-    blocks = [
-        _argmax(torch.addmm(bias, block - origin, codebook.T))
-        for block in vectors.split(BLOCK_ROWS)
-    ]
-    return torch.cat(blocks)
+    with torch.autocast(vectors.device.type, enabled=False):
+        origin = centroids.mean(dim=0)
+        codebook = centroids - origin
+        bias = -0.5 * codebook.square().sum(dim=1)
+        blocks = [
+            _argmax(torch.addmm(bias, block - origin, codebook.T))
+            for block in vectors.split(BLOCK_ROWS)
+        ]
+        return torch.cat(blocks)
 
 
 def _argmax(scores: Tensor) -> Tensor:

@@ -7,33 +7,54 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TextIO
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
+from vqaudio.files import atomic
 from vqaudio.quantizers import CodebookUsage
 
 logger = logging.getLogger(__name__)
 
 
-def _tensorboard(folder: Path):  # type: ignore[no-untyped-def]
+def _reopen(path: Path, first: int) -> TextIO:
+    """The log of the steps before `first`, open to go on with.
+
+    What a killed run wrote after its last checkpoint comes anew, and would stand there twice.
+    """
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        with atomic(path) as temporary:
+            temporary.write_text("".join(line for line in lines if _is_before(line, first)), "utf-8")
+    return path.open("a", encoding="utf-8")
+
+
+def _is_before(line: str, first: int) -> bool:
+    try:
+        return bool(json.loads(line)["step"] < first)
+    except json.JSONDecodeError:  # the last line, torn by a power cut
+        return False
+
+
+def _tensorboard(folder: Path, first: int) -> Any:
     """A SummaryWriter, or None where tensorboard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         logger.warning("no TensorBoard curves: pip install 'vqaudio[train]' to have them.")
         return None
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=first)
 
 
 class RunLog:
     """Writes to `run`; a context manager. Steps count from 0."""
 
     def __init__(self, run: Path, *, steps: int, first: int) -> None:
-        self.file = (run / "log.jsonl").open("a", encoding="utf-8")
-        self.board = _tensorboard(run / "tensorboard")
+        self.file = _reopen(run / "log.jsonl", first)
+        self.board = _tensorboard(run / "tensorboard", first)
         self.console = Console(stderr=True)
         self.progress = Progress(
             TextColumn("step {task.completed}/{task.total}"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from vqaudio.checkpoint import save_model
 from vqaudio.codec import Codec
@@ -44,7 +45,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     num_samples = round(recipe.data.crop_seconds * sample_rate)
 
     codec = Codec(recipe.codec).to(device).train()
-    average = AveragedModel(codec, multi_avg_fn=get_ema_multi_avg_fn(recipe.optimizer.weight_ema))
+    average = AveragedModel(codec, multi_avg_fn=_weight_average(recipe.optimizer.weight_ema))
     mel_loss = MultiScaleMelLoss(sample_rate, recipe.loss.mel_windows).to(device)
     optimizer = torch.optim.AdamW(
         codec.parameters(),
@@ -174,6 +175,16 @@ def _learning_rate_factor(step: int, config: OptimizerConfig, steps: int) -> flo
         return (step + 1) / config.warmup_steps
     progress = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def _weight_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
+    """An exponential moving average that forgets the untrained weights: its window grows with the
+    run, to about a tenth of it, until `decay` is reached."""
+
+    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
+        torch._foreach_lerp_(averages, weights, max(1 - decay, 9 / (10 + int(count))))
+
+    return update
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vqaudio.errors import TrainingError
 from vqaudio.files import atomic
-from vqaudio.recipe import Recipe
+from vqaudio.recipe import Recipe, load_recipe
 
 
 class RunState(NamedTuple):
@@ -27,15 +28,16 @@ class RunState(NamedTuple):
 
     def save(self, run: Path, *, next_step: int) -> None:
         """Write run/state.pt in place of the one before."""
-        state: dict[str, Any] = {
-            name: part.state_dict() for name, part in self._asdict().items()
-        }
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self._asdict().items()}
         state["next_step"] = next_step
         state["random"] = torch.get_rng_state()
         if torch.cuda.is_available():
             state["random_cuda"] = torch.cuda.get_rng_state_all()
         with atomic(run / "state.pt") as temporary:
-            torch.save(state, temporary)
+            # By way of memory: torch's own writer says "unexpected pos" where the disk is full.
+            buffer = io.BytesIO()
+            torch.save(state, buffer)
+            temporary.write_bytes(buffer.getbuffer())
 
     def restore(self, run: Path) -> int:
         """Read run/state.pt where there is one; returns the step to go on with.
@@ -66,15 +68,25 @@ def claim_run_folder(run: Path, recipe: Recipe) -> None:
 
     Raises TrainingError when it holds something else.
     """
-    text = json.dumps(recipe.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-    path = run / "recipe.yaml"  # JSON is YAML 1.2
+    path = run / "recipe.yaml"
     if path.exists():
-        if path.read_text(encoding="utf-8") != text:
+        earlier = load_recipe(path)
+        differing = [key for key, value in recipe if getattr(earlier, key) != value]
+        if differing:
             raise TrainingError(
-                f"{run} holds a run of another recipe: give another folder with --out."
+                f"{run} holds a run of another recipe (they differ in {', '.join(differing)}): "
+                "give another folder with --out."
             )
-    elif run.exists() and any(run.iterdir()):
+    elif run.exists() and not _is_empty_folder(run):
         raise TrainingError(f"{run} is not empty and holds no run: give another folder with --out.")
     else:
-        with atomic(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        values = recipe.model_dump(mode="json")
+        with atomic(path) as temporary:  # JSON is YAML 1.2
+            temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    for leftover in [*run.glob(".state.*.pt"), *run.glob(".model.*.safetensors")]:
+        leftover.unlink()  # what a killed run was writing
+
+
+def _is_empty_folder(path: Path) -> bool:
+    """Empty but for hidden files, such as the recipe that a killed run was writing."""
+    return path.is_dir() and all(entry.name.startswith(".") for entry in path.iterdir())
