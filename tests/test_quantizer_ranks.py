@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, multiprocessing, nn
 from torch import distributed as dist
-from torch import multiprocessing
 
 from vqaudio.quantizers import EmaCodebook, GradientCodebook, ResidualQuantizer
 

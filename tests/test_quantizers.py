@@ -1,4 +1,4 @@
-"""Codebooks: the nearest code, moving averages, starts, restarts, masks, memory."""
+"""Codebooks: moving averages, gradients, starts, restarts, masks, saved states, usage."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqaudio.quantizers import CodebookUsage, EmaCodebook, GradientCodebook, nearest
-from vqaudio.quantizers.search import BLOCK_ROWS
+from vqaudio.quantizers.batch import Batch
 from vqaudio.quantizers.usage import count_codes
 
 AnyCodebook = EmaCodebook | GradientCodebook
@@ -24,10 +23,9 @@ def seed() -> None:
     torch.manual_seed(0)
 
 
-def distances_slowly(vectors: Tensor, centroids: Tensor) -> Tensor:
-    """[N, D], [K, D] -> [N, K] float64, by the definition."""
-    rows = [(vectors.double() - c.double()).square().sum(dim=1) for c in centroids]
-    return torch.stack(rows, dim=1)
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """[N, D], [K, D] -> [N, K]."""
+    return (a[:, None] - b).square().sum(dim=-1)
 
 
 def move_slowly(
@@ -52,76 +50,6 @@ def with_counts(centroids: Tensor, counts: Tensor, **options: Any) -> EmaCodeboo
 
 def same_state(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
-
-
-# The nearest code
-
-
-@pytest.mark.parametrize("mean", [0.0, 1000.0])
-@pytest.mark.parametrize(("n", "k", "dim"), [(3000, 257, 16), (1, 2, 1), (1025, 1000, 64)])
-def test_the_code_is_the_nearest(n: int, k: int, dim: int, mean: float) -> None:
-    centroids = mean + torch.randn(k, dim)
-    vectors = mean + torch.randn(n, dim)
-    codes = nearest(vectors, centroids)
-    distances = distances_slowly(vectors, centroids)
-    best, second = distances.sort(dim=1).values[:, :2].T
-    # float32 scores are good to 2e-6 of the squared norms; where the two best are further apart
-    # than that there is one right answer.
-    decided = second - best > 2e-6 * (dim + distances.amax(dim=1))
-    assert decided.double().mean() > 0.99
-    assert torch.equal(codes[decided], distances.argmin(dim=1)[decided])
-    excess = distances.gather(1, codes[:, None])[:, 0] - best
-    assert excess.max() <= 2e-6 * (dim + distances.max())
-
-
-@pytest.mark.parametrize("k", [2, 37, 1024])
-def test_the_lowest_code_wins_a_tie(k: int) -> None:
-    vectors = torch.randn(500, 24)
-    same = torch.randn(24).expand(k, 24)
-    assert not nearest(vectors, same).any()
-    centroids = torch.randn(k, 24)
-    assert torch.equal(nearest(vectors, torch.cat([centroids] * 3)), nearest(vectors, centroids))
-    # Whole numbers, computed without rounding: 0 lies between -1 and 1, 10 between 8 and 12.
-    line = torch.tensor([12.0, 8.0, -1.0, 1.0, 5.0])[:, None]
-    assert nearest(torch.tensor([[0.0], [10.0], [3.0]]), line).tolist() == [2, 0, 3]
-
-
-def test_search_is_float32_under_autocast() -> None:
-    vectors, centroids = 100 + torch.randn(2000, 32), 100 + torch.randn(512, 32)
-    with torch.autocast("cpu", torch.bfloat16):
-        codes = nearest(vectors, centroids)
-    assert torch.equal(codes, nearest(vectors, centroids))
-
-
-class LargestTensor(TorchDispatchMode):
-    """Remembers the most elements any tensor had."""
-
-    elements = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for x in result if isinstance(result, (tuple, list)) else [result]:
-            if isinstance(x, Tensor):
-                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.itemsize)
-        return result
-
-
-def test_no_tensor_of_vectors_times_codes() -> None:
-    n, k = 65536, 8192
-    vectors, centroids = torch.randn(n, 2), torch.randn(k, 2)
-    with LargestTensor() as largest:
-        nearest(vectors, centroids)
-    assert BLOCK_ROWS * k <= largest.elements < 1.1 * BLOCK_ROWS * k < n * k / 50
-
-
-@BOTH
-def test_a_training_step_stays_in_blocks(kind: type[AnyCodebook]) -> None:
-    n, k = 16 * BLOCK_ROWS, 512
-    book = kind(k, 4, kmeans_iterations=2)
-    with LargestTensor() as largest:
-        for _ in range(2):  # start and update
-            book(torch.randn(n, 4), torch.rand(n) < 0.9)
-    assert BLOCK_ROWS * k <= largest.elements < 1.1 * BLOCK_ROWS * k
 
 
 # One step
@@ -245,7 +173,7 @@ def test_the_first_batch_places_the_codes_on_its_clusters(kind: type[AnyCodebook
     answer = book(x)
     assert book.started
     assert answer.commitment < 1.0  # the mean square of the noise
-    assert distances_slowly(centres, book.centroids).amin(dim=1).max() < 6.0
+    assert squared_distances(centres, book.centroids).amin(dim=1).max() < 6.0
 
 
 @BOTH
@@ -254,7 +182,7 @@ def test_more_codes_than_vectors(kind: type[AnyCodebook]) -> None:
     book = kind(64, 3)
     for _ in range(3):
         assert book(x).commitment < 1e-10
-    assert distances_slowly(book.centroids, x).amin(dim=1).max() < 1e-10
+    assert squared_distances(book.centroids, x).amin(dim=1).max() < 1e-10
 
 
 @BOTH
@@ -282,7 +210,7 @@ def test_a_restart_sets_count_and_sum_to_the_fair_share() -> None:
     moved, _ = move_slowly(counts, counts[:, None] * centroids, x, answer.codes, 0.99)
     assert int(answer.restarts) == 2
     torch.testing.assert_close(book.counts[[3, 6]].double(), moved.mean().expand(2))
-    nearest_vector = distances_slowly(book.centroids[[3, 6]], x).min(dim=1)
+    nearest_vector = squared_distances(book.centroids[[3, 6]], x).min(dim=1)
     assert nearest_vector.values.max() < 1e-10
     assert len(nearest_vector.indices.unique()) == 2
     alive = [0, 1, 2, 4, 5, 7]
@@ -299,7 +227,7 @@ def test_a_dead_code_of_the_gradient_mode_restarts_after_it_is_used() -> None:
     # The vector that chose the dying code still gets it, not the place it moved to.
     assert int(answer.codes[-1]) == 3
     assert answer.vectors[-1].tolist() == [9.0, 9.0]
-    assert distances_slowly(book.centroids[3:], x).min() == 0.0
+    assert squared_distances(book.centroids[3:], x).min() == 0.0
     assert book.counts[3] > 1.0
 
 
@@ -326,9 +254,22 @@ def test_without_restarts_unused_codes_stay_and_nothing_overflows(kind: type[Any
     for _ in range(200):  # 0.5 ** 250 is zero in float32
         book(x)
     assert book.centroids.isfinite().all()
-    started = kind(64, 2, restart_below=0.0)  # k-means leaves many of them empty
-    started(x)
-    assert started.centroids.isfinite().all()
+    started = kind(64, 2, restart_below=0.0)
+    started(x + 50.0)  # k-means leaves many codes empty
+    assert squared_distances(started.centroids, x + 50.0).amin(dim=1).max() < 1e-6
+
+
+def test_drawn_vectors_are_different_ones_from_all_of_the_batch() -> None:
+    x = torch.arange(1000.0)[:, None]
+    mask = torch.rand(1000) < 0.9
+    drawn = [Batch(x, mask).draw(64, torch.tensor(turn))[:, 0].long() for turn in range(20)]
+    for values in drawn:
+        assert len(values.unique()) == 64
+        assert mask[values].all()
+        assert int(values.sort().values.diff().max()) < 3 * 1000 / 64
+    assert all(len(values.unique()) > 16 for values in torch.stack(drawn, dim=1))  # by code
+    few = Batch(x[:10], None).draw(64, torch.tensor(3))[:, 0]
+    assert torch.bincount(few.long()).tolist() == pytest.approx([6.4] * 10, abs=2)
 
 
 # Padding, evaluation, files

@@ -105,7 +105,10 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return json.loads(metadata["vqaudio"]), tensors
+        header = json.loads(metadata["vqaudio"])
+        if not isinstance(header, dict):
+            raise KeyError
+        return header, tensors
     except FileNotFoundError:
         raise ModelError(f"no model at {path}: give the path of a .safetensors file.") from None
     except (KeyError, json.JSONDecodeError):

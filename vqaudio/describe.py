@@ -91,7 +91,7 @@ def _text(value: object) -> str:
         case None:
             return "unknown"
         case _:
-            return str(value)
+            return " ".join(str(value).split())  # a recipe's description may have several lines
 
 
 def _count(module: nn.Module) -> int:

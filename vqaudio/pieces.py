@@ -29,7 +29,8 @@ def cut(
 ) -> Iterator[Piece]:
     """[C, n_1], [C, n_2]... -> pieces of `frames` frames with up to `left` and `right` beside them.
 
-    A frame is `hop` steps of the sequence. The last piece also takes what would make a piece of
+    The blocks hold one step or more in all, and are taken no further than the next piece needs. A
+    frame is `hop` steps of the sequence. The last piece also takes what would make a piece of
     nothing but its predecessor's right context, and its last frame may be incomplete.
 
     >>> [(p.skip, p.keep) for p in cut([np.zeros((1, 25))], hop=2, frames=5, left=1, right=2)]

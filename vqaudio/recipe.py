@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -53,9 +54,9 @@ class LossConfig(Config):
     """What is minimised: mel + commitment * commitment loss + codebook loss."""
 
     mel_windows: Annotated[
-        tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
+        tuple[Annotated[int, Field(ge=64)], ...], Field(min_length=1, strict=False)
     ] = (128, 256, 512, 1024, 2048)
-    """Samples."""
+    """Samples; a shorter window than 64 leaves mel bands without a frequency."""
     commitment: NonNegativeFloat = 0.25
     """beta of VQ-VAE."""
 
@@ -130,7 +131,7 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = [dict(problem) for problem in error.errors()]
+        problems = error.errors()
         # A list with a wrong item is also reported as too short.
         inner = [p for p in problems if not any(_holds(p["loc"], q["loc"]) for q in problems)]
         raise RecipeError(f"{source}: {'; '.join(map(_problem, inner))}.") from None
@@ -190,16 +191,16 @@ _SECTIONS: dict[str, type[Config]] = {
 }
 
 
-def _problem(problem: dict[str, Any]) -> str:
+def _problem(problem: ErrorDetails) -> str:
     """One validation error as "key.path: what is wrong"."""
-    location: tuple[str | int, ...] = problem["loc"]
+    location = problem["loc"]
     path = ".".join(str(part) for part in location if part not in ("frames", "waveform"))
     kind = problem["type"]
     if kind == "extra_forbidden":
-        sections = [_SECTIONS[part] for part in location[:-1] if part in _SECTIONS]
+        sections = [_SECTIONS[str(part)] for part in location[:-1] if part in _SECTIONS]
         known = list((sections[-1] if sections else Recipe).model_fields)
         guess = difflib.get_close_matches(str(location[-1]), known, n=1)
-        advice = f"did you mean {guess[0]}?" if guess else f"there are {', '.join(known)}"
+        advice = f"did you mean {guess[0]}?" if guess else f"the keys here are {', '.join(known)}"
         return f"{path}: unknown key ({advice})"
     if kind == "missing":
         return f"{path}: missing"

@@ -45,9 +45,9 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Model:
     """
     name = DEFAULT_MODEL if model is None else os.fspath(model)
     bundled = BUNDLED / f"{name}.safetensors"
-    if Path(name).name == name and bundled.exists():
+    if Path(name).name == name and os.path.exists(bundled):
         return load_model(bundled)
-    if not Path(name).suffix and not Path(name).exists():
+    if not Path(name).suffix and not os.path.exists(name):
         names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
         raise ModelError(
             f"there is no model {name!r}: choose the bundled one ({names}), or give the path of a "
@@ -144,7 +144,7 @@ class Tokenizer:
             self._tokens(
                 part,
                 waveform.shape[1],
-                Source(rate, source.shape[-1], source.size // source.shape[-1]),
+                Source(int(rate), source.shape[-1], source.size // source.shape[-1]),
             )
             for part, waveform, source in zip(parts, mono, sources, strict=True)
         ]
@@ -223,6 +223,18 @@ class Tokenizer:
             raise TokensError(
                 f"the tokens were made by model {tokens.model}, this is model {self.fingerprint}: "
                 "decode them with the model that made them"
+            )
+        # A file that was edited, or put together by hand: its codes may lie beyond the codebooks.
+        codec = self.codec
+        sizes = codec.codebook_sizes[: tokens.num_codebooks]
+        if (tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes) != (
+            codec.sample_rate,
+            codec.hop_length,
+            sizes,
+        ):
+            raise TokensError(
+                f"the tokens name model {tokens.model} but have other rates or codebook sizes: "
+                "tokenize the sound again"
             )
 
     def _check_levels(self, num_codebooks: int | None) -> None:

@@ -9,6 +9,8 @@ import io
 import json
 import math
 import os
+import zipfile
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from vqaudio.files import atomic
 FORMAT_VERSION = 1
 MAX_CODEBOOK_SIZE = 2**16
 """Codes are stored in 16 bits."""
+MAX_CODES = 2**28
+"""In one file: 512 MiB, a week of sound at 400 codes/s. A few kB on disk can claim any number."""
 
 
 class Source(NamedTuple):
@@ -58,7 +62,21 @@ class Tokens:
     """Where the sound had another rate or more channels of its own; None when unknown."""
 
     def __post_init__(self) -> None:
-        codes = np.asarray(self.codes)
+        codes, sizes = np.asarray(self.codes), tuple(self.codebook_sizes)
+        plain: dict[str, Any] = {
+            name: _count(getattr(self, name), name)
+            for name in ("num_samples", "sample_rate", "hop_length")
+        }
+        plain["codebook_sizes"] = tuple(_count(size, "codebook size") for size in sizes)
+        if self.source is not None:
+            plain["source"] = Source(*map(_count, self.source, Source._fields))
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        self._check_codes(codes)
+        object.__setattr__(self, "codes", codes.astype(np.uint16, copy=False))
+        self._check_origin()
+
+    def _check_codes(self, codes: NDArray[Any]) -> None:
         if codes.ndim != 2 or codes.dtype.kind not in "iu":
             raise TokensError(
                 f"codes are integers of shape [Q, T], not {codes.dtype} of {list(codes.shape)}"
@@ -67,11 +85,8 @@ class Tokens:
             raise TokensError(
                 f"{len(codes)} rows of codes do not fit {len(self.codebook_sizes)} codebook sizes"
             )
-        if self.num_samples < 1 or self.sample_rate < 1 or self.hop_length < 1:
-            raise TokensError(
-                f"{self.num_samples} samples at {self.sample_rate} Hz with {self.hop_length} "
-                "samples per frame are no sound"
-            )
+        if codes.size > MAX_CODES:
+            raise TokensError(f"{codes.size} codes are more than {MAX_CODES}: cut the sound")
         frames = -(-self.num_samples // self.hop_length)
         if codes.shape[1] != frames:
             raise TokensError(
@@ -79,11 +94,22 @@ class Tokens:
                 f"{frames} frames, but there are {codes.shape[1]}"
             )
         for row, size in zip(codes, self.codebook_sizes, strict=True):
-            if not 1 <= size <= MAX_CODEBOOK_SIZE or row.min() < 0 or row.max() >= size:
+            if size > MAX_CODEBOOK_SIZE or row.min() < 0 or row.max() >= size:
                 raise TokensError(
                     f"codes from {row.min()} to {row.max()} do not fit a codebook of {size}"
                 )
-        object.__setattr__(self, "codes", codes.astype(np.uint16, copy=False))
+
+    def _check_origin(self) -> None:
+        if not isinstance(self.model, str):
+            raise TokensError(f"{self.model!r} is no fingerprint of a model")
+        if self.source is None:
+            return
+        rate, length, _ = self.source
+        if -(-length * self.sample_rate // rate) != self.num_samples:
+            raise TokensError(
+                f"{length} samples at {rate} Hz do not last as long as {self.num_samples} at "
+                f"{self.sample_rate} Hz"
+            )
 
     @property
     def num_codebooks(self) -> int:
@@ -182,12 +208,12 @@ class Tokens:
             source = header["source"]
             return cls(
                 codes,
-                num_samples=_integer(header["num_samples"]),
-                sample_rate=_integer(header["sample_rate"]),
-                hop_length=_integer(header["hop_length"]),
-                codebook_sizes=tuple(_integer(size) for size in header["codebook_sizes"]),
-                model=str(header["model"]),
-                source=None if source is None else Source(*map(_integer, source)),
+                num_samples=header["num_samples"],
+                sample_rate=header["sample_rate"],
+                hop_length=header["hop_length"],
+                codebook_sizes=tuple(header["codebook_sizes"]),
+                model=header["model"],
+                source=None if source is None else Source(*source),
             )
         except TokensError as error:
             raise TokensError(f"{name} cannot be used: {error}") from None
@@ -211,10 +237,13 @@ class Tokens:
         }
 
 
-def _integer(value: object) -> int:
-    if type(value) is not int:
-        raise TokensError(f"{value!r} stands where a whole number belongs")
-    return value
+def _count(value: Any, name: str) -> int:
+    """`value`, from a file or a caller, as a plain positive int (NumPy's cannot go into JSON)."""
+    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        raise TokensError(f"{value!r} is no {name.replace('_', ' ')}: it must be a whole number")
+    if not 1 <= value < 2**63:
+        raise TokensError(f"a {name.replace('_', ' ')} of {value} is out of range")
+    return int(value)
 
 
 def _write_npz(tokens: Tokens, file: BinaryIO) -> None:
@@ -223,8 +252,22 @@ def _write_npz(tokens: Tokens, file: BinaryIO) -> None:
 
 
 def _read_npz(data: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return json.loads(str(arrays["header"])), arrays["codes"]
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+        if size > 2 * MAX_CODES + 2**20:  # before anything is unpacked
+            raise TokensError(f"it would unpack to {size} bytes, too much for tokens of one sound")
+        header, codes = _read_npy(archive, "header"), _read_npy(archive, "codes")
+    return json.loads(str(header)), codes
+
+
+def _read_npy(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    # Not by np.load: it makes room for whatever shape is claimed, and leaves the member's checksum
+    # unread. frombuffer takes what is there, and no objects, which could run code.
+    file = io.BytesIO(archive.read(f"{name}.npy"))
+    np.lib.format.read_magic(file)
+    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    array = np.frombuffer(file.read(), dtype)
+    return array.reshape(shape, order="F" if by_columns else "C").copy()
 
 
 def _write_json(tokens: Tokens, file: BinaryIO) -> None:
@@ -234,7 +277,8 @@ def _write_json(tokens: Tokens, file: BinaryIO) -> None:
 
 def _read_json(data: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
     header = json.loads(data.decode("utf-8"))
-    return header, np.array(header.pop("codes"))
+    # NumPy would take strings and floats too, and make room for all to be as long as the longest.
+    return header, np.array([array("H", row) for row in header.pop("codes")])
 
 
 class Format(NamedTuple):

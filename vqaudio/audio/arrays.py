@@ -18,12 +18,12 @@ MAX_CHANNELS = 64
 def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> NDArray[np.float32]:
     """[S] or [channels, S] at `sample_rate` Hz -> waveform [1, ceil(S * target / sample_rate)].
 
-    Floats count as full scale 1, integers as full scale of their type. NumPy arrays, torch tensors
-    on CPU, lists. The samples are those that reading a file of them would give.
+    Floats have full scale 1, integers of 8 to 32 bits that of their type. NumPy arrays, torch
+    tensors on CPU, lists of floats. The samples are those that reading a file of them would give.
 
     Raises:
         AudioError: no samples, more than two dimensions, samples before channels, NaN or infinite
-            samples, floats far out of range.
+            samples, floats far out of range, other types.
     """
     array = np.asarray(samples)
     if array.ndim not in (1, 2):
@@ -42,11 +42,13 @@ def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> ND
 
 
 def _as_float(samples: NDArray[Any]) -> NDArray[np.float32]:
-    if samples.dtype.kind == "i":
+    # Not of 64 bits: lists of integers and sums of int16 have that type, but not its full scale.
+    if samples.dtype.kind == "i" and samples.dtype.itemsize < 8:
         full_scale = 2 ** (8 * samples.dtype.itemsize - 1)
-        return (samples / full_scale).astype(np.float32)
+        return np.asarray(samples / full_scale, np.float32)
     if samples.dtype.kind == "f":
-        return samples.astype(np.float32)
+        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+            return samples.astype(np.float32)
     raise AudioError(
-        f"samples of type {samples.dtype} are no waveform; give floats in [-1, 1] or signed integers"
+        f"samples of type {samples.dtype} are no waveform; give floats in [-1, 1], int16 or int32"
     )

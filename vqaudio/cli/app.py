@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import tempfile
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vqaudio.cli.jobs import STDIO, Job, plan_jobs, refuse_to_overwrite, report, run_jobs
+from vqaudio.cli.jobs import STDIO, Job, plan_jobs, refuse_to_overwrite, report, run_jobs, say
 from vqaudio.errors import TokensError, VqaudioError
 
 if TYPE_CHECKING:
@@ -53,15 +54,21 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that e
 
 
 def main() -> None:
-    """Run the command line; an expected error is one sentence and exit code 1."""
+    """Run the command line; an expected error is one sentence and exit code 1.
+
+    Typer gives 2 for wrong usage, 130 for Ctrl-C, and says nothing when a pipe is closed.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be text
     try:
         app()
     except VqaudioError as error:
         report(error)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("vqaudio: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except OSError as error:  # not of a file, which is a VqaudioError: of standard output
+        report(VqaudioError(f"cannot go on: {error}"))
+        sys.stdout = None  # else Python tries once more to empty it, and complains in its words
+        sys.exit(1)
 
 
 @app.command()
@@ -95,6 +102,7 @@ def tokenize(
         tokens = tokenizer.encode_file(sound, num_codebooks=levels)
         if job.target == STDIO:
             sys.stdout.buffer.write(tokens.to_bytes(suffix))
+            sys.stdout.buffer.flush()
         else:
             tokens.save(job.target)
         return f"{job.source} -> {job.target}: {_summary(tokens)}{_conversion(tokens)}"
@@ -153,7 +161,7 @@ def reconstruct(
     tokenizer = _load(model, device)
     tokens = tokenizer.encode_file(source, num_codebooks=levels)
     tokenizer.decode_file(tokens, target)
-    print(f"{source} -> {target}: {_summary(tokens)}{_conversion(tokens)}")
+    say(f"{source} -> {target}: {_summary(tokens)}{_conversion(tokens)}")
 
 
 @app.command()
@@ -174,7 +182,27 @@ def describe(
         from vqaudio.tokenizer import find_model
 
         facts = describe_model(find_model(target))
-    print(json.dumps(facts, indent=2) if as_json else "\n".join(to_lines(facts)))
+    say(json.dumps(facts, indent=2) if as_json else "\n".join(to_lines(facts)))
+
+
+@app.command()
+def download(
+    name: Annotated[
+        str, typer.Argument(metavar="CORPUS", help="By its name in recipes: librispeech, ...")
+    ],
+    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Folder for the corpus.")],
+    splits: Annotated[
+        list[str] | None, typer.Option("--split", help="All without it, if that is not too much.")
+    ] = None,
+) -> None:
+    """Fetch a corpus; the same command again goes on with a transfer that was stopped."""
+    from vqaudio.corpora import CORPORA
+
+    if name not in CORPORA:
+        raise typer.BadParameter(f"no corpus {name!r}: choose from {', '.join(CORPORA)}")
+    corpus = CORPORA[name]
+    corpus.download(root, splits or ())
+    say(f"{name}: {', '.join(splits or corpus.SPLITS)} in {root}")
 
 
 @app.command()
@@ -198,13 +226,13 @@ def train(
     if dry_run:
         from vqaudio.train.plan import plan
 
-        print("\n".join(plan(resolved).lines()))
+        say("\n".join(plan(resolved).lines()))
         return
     from vqaudio.tokenizer import find_device
     from vqaudio.train import train as run
 
     run_folder = out or Path("runs") / resolved.name
-    print(run(resolved, run_folder, device=find_device(device.value)))
+    say(str(run(resolved, run_folder, device=find_device(device.value))))
 
 
 @app.command()
@@ -219,7 +247,7 @@ def demo(
     """Tokenize and reconstruct speech, and say how alike the two are."""
     from vqaudio.cli.demo import run_demo
 
-    print("\n".join(run_demo(_load(model, Device.auto), source, out)))
+    say("\n".join(run_demo(_load(model, Device.auto), source, out)))
 
 
 def _load(model: str | None, device: Device) -> Tokenizer:
@@ -234,7 +262,9 @@ def _find_token_files(folder: Path) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in FORMATS and not path.name.startswith(".")
+        if path.suffix.lower() in FORMATS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
     if not found:
         raise TokensError(f"{folder} holds no token file ({' or '.join(FORMATS)})")
@@ -249,6 +279,7 @@ def _decode_to_stdout(tokenizer: Tokenizer, tokens: Tokens) -> None:
         with wav.open("rb") as file:
             while block := file.read(1 << 20):
                 sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
 
 
 def _summary(tokens: Tokens) -> str:

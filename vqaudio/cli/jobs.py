@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import NamedTuple
 
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
 from vqaudio.errors import VqaudioError
 
@@ -42,23 +43,24 @@ def plan_jobs(
 
     Raises VqaudioError when `out` cannot be what it must be.
     """
-    if out is not None and not out.is_dir() and (out == STDIO or out.suffix):
-        if len(inputs) > 1 or inputs[0].is_dir():
+    if out is not None and not os.path.isdir(out) and (out == STDIO or out.suffix):
+        if len(inputs) > 1 or os.path.isdir(inputs[0]):
             raise VqaudioError(
                 f"--out {out} is one file, but several are to be written: give a folder"
             )
         if out != STDIO and out.suffix.lower() not in suffixes:
             raise VqaudioError(
-                f"--out {out} has an unknown suffix: it must be {' or '.join(suffixes)}, or the "
-                "name of a folder"
+                f"--out {out} has an unknown suffix: it must be {' or '.join(suffixes)}; a folder "
+                "with a dot in its name must exist"
             )
         return [Job(inputs[0], out)]
     jobs: list[Job] = []
     for source in inputs:
         jobs += _jobs_of(source, out, suffix, find)
-    taken: dict[Path, Path] = {}
+    jobs = list(dict.fromkeys(jobs))
+    taken: dict[str, Path] = {}
     for place, job in enumerate(jobs):
-        other = taken.setdefault(job.target, job.source)
+        other = taken.setdefault(os.path.abspath(job.target), job.source)
         if other != job.source and job.problem is None:
             problem = f"{job.target} would also be the result of {other}: rename one of the two"
             jobs[place] = job._replace(problem=problem)
@@ -70,7 +72,7 @@ def _jobs_of(
 ) -> list[Job]:
     if source == STDIO:
         return [Job(source, STDIO if out is None else out / f"stdin{suffix}")]
-    if not source.is_dir():
+    if not os.path.isdir(source):
         return [Job(source, (out or source.parent) / f"{source.stem}{suffix}")]
     try:
         files = find(source)
@@ -88,19 +90,25 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str], *, force: bool, ve
     """
     failed = 0
     console = Console(stderr=True)
-    quiet = len(jobs) == 1 or not console.is_terminal
-    for job in track(jobs, description=verb, console=console, disable=quiet):
-        try:
-            if job.problem is not None:
-                raise VqaudioError(job.problem)
-            refuse_to_overwrite(job.target, force=force)
-            line = work(job)
-        except VqaudioError as error:
-            failed += 1
-            report(error)
-        else:
-            # Standard output may be the result itself.
-            print(line, file=sys.stderr if job.target == STDIO else sys.stdout)
+    progress = Progress(
+        console=console,
+        disable=len(jobs) == 1 or not console.is_terminal,
+        # Lines on a terminal go above the bar; lines to a file go to the file.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    with progress:
+        for job in progress.track(jobs, description=verb):
+            try:
+                if job.problem is not None:
+                    raise VqaudioError(job.problem)
+                refuse_to_overwrite(job.target, force=force)
+                line = work(job)
+            except VqaudioError as error:
+                failed += 1
+                report(error)
+            else:
+                # Standard output may be the result itself.
+                print(line, file=sys.stderr) if job.target == STDIO else say(line)
     if failed:
         if len(jobs) > 1:
             print(f"vqaudio: {failed} of {len(jobs)} files failed", file=sys.stderr)
@@ -109,8 +117,13 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str], *, force: bool, ve
 
 def refuse_to_overwrite(path: Path, *, force: bool) -> None:
     """Raises VqaudioError when something is at `path`, unless `force`."""
-    if not force and path != STDIO and path.exists():
+    if not force and path != STDIO and os.path.exists(path):
         raise VqaudioError(f"{path} exists: give another --out, or --force to replace it")
+
+
+def say(text: str) -> None:
+    """A result, on standard output at once, so that a full disk or a closed pipe shows here."""
+    print(text, flush=True)
 
 
 def report(error: VqaudioError) -> None:

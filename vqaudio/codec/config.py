@@ -41,7 +41,9 @@ class WaveformConfig(Config):
     """The waveform family: a strided convolution stack at the sample rate (SEANet, DAC)."""
 
     family: Literal["waveform"]
-    strides: tuple[Annotated[int, Field(ge=2)], ...] = Field((2, 4, 5, 8), min_length=1, strict=False)
+    strides: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (2, 4, 5, 8), min_length=1, strict=False
+    )
     """Downsampling of the encoder's stages, first to last; their product is the hop."""
     width: PositiveInt = 16
     """Channels at the sample rate; they double with each stage."""

@@ -42,7 +42,6 @@ class DownStage(nn.Module):
 
     def __init__(self, channels: int, *, stride: int, causal: bool) -> None:
         super().__init__()
-        self.stride = stride
         self.units = _units(channels, causal)
         self.resample = Conv1d(channels, 2 * channels, 2 * stride, stride=stride, causal=causal)
 
@@ -82,6 +81,7 @@ class WaveformEncoder(nn.Module):
     def __init__(self, config: WaveformConfig, *, dim: int, causal: bool) -> None:
         super().__init__()
         width = config.width
+        self.strides = config.strides
         self.widen = Conv1d(1, width, 7, causal=causal)
         self.stages = nn.ModuleList(
             DownStage(width << level, stride=stride, causal=causal)
@@ -92,9 +92,9 @@ class WaveformEncoder(nn.Module):
     def forward(self, waveform: Tensor, num_samples: Tensor | None = None) -> Tensor:
         lengths = num_samples
         x = self.widen(waveform, lengths)
-        for stage in self.stages:
+        for stage, stride in zip(self.stages, self.strides, strict=True):
             x = stage(x, lengths)
-            lengths = None if lengths is None else -(-lengths // stage.stride)
+            lengths = None if lengths is None else -(-lengths // stride)
         latents: Tensor = self.project(F.elu(x), lengths)
         return latents
 
@@ -108,19 +108,20 @@ class WaveformDecoder(nn.Module):
     def __init__(self, config: WaveformConfig, *, dim: int, causal: bool) -> None:
         super().__init__()
         width = config.width
+        self.strides = tuple(reversed(config.strides))
         self.widen = Conv1d(dim, width << len(config.strides), 7, causal=causal)
         self.stages = nn.ModuleList(
-            UpStage(width << level, stride=config.strides[level], causal=causal)
-            for level in reversed(range(len(config.strides)))
+            UpStage(width << len(self.strides) - 1 - level, stride=stride, causal=causal)
+            for level, stride in enumerate(self.strides)
         )
         self.project = Conv1d(width, 1, 7, causal=causal)
 
     def forward(self, latents: Tensor, num_frames: Tensor | None = None) -> Tensor:
         lengths = num_frames
         x = self.widen(latents, lengths)
-        for stage in self.stages:
+        for stage, stride in zip(self.stages, self.strides, strict=True):
             x = stage(x, lengths)
-            lengths = None if lengths is None else lengths * stage.stride
+            lengths = None if lengths is None else lengths * stride
         waveform: Tensor = self.project(F.elu(x), lengths)
         return waveform
 

@@ -19,12 +19,17 @@ class Utterance:
 
 
 class Corpus(Protocol):
-    """A module that fetches recordings and lists them. No two splits share a speaker."""
+    """A module that fetches recordings and lists them.
+
+    No two splits share a speaker, unless one is named as a part of the other.
+    """
 
     SPLITS: tuple[str, ...]
 
     def download(self, root: Path, splits: Sequence[str]) -> None:
         """Bring these splits below `root`; return at once if they are there.
+
+        No split means the whole corpus, where that is not too much to be fetched unasked.
 
         Raises CorpusError for an unknown split, and when the recordings cannot be had.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 BLOCK_ROWS = 1024
@@ -21,10 +22,12 @@ def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
     with torch.autocast(vectors.device.type, enabled=False):
         origin = centroids.mean(dim=0)
         codebook = centroids - origin
-        bias = -0.5 * codebook.square().sum(dim=1)
+        # The bias is one more dimension, in which every vector is 1: no pass over the scores.
+        bias = -0.5 * codebook.square().sum(dim=1, keepdim=True)
+        weights = torch.cat([codebook, bias], dim=1).T
         blocks = [
-            _argmax(torch.addmm(bias, block - origin, codebook.T))
-            for block in vectors.split(BLOCK_ROWS)
+            _argmax(F.pad(block - origin, (0, 1), value=1.0) @ weights)
+            for block in vectors.split(BLOCK_ROWS)  # type: ignore[no-untyped-call]
         ]
         return torch.cat(blocks)
 

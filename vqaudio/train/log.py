@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -28,7 +30,9 @@ def _reopen(path: Path, first: int) -> TextIO:
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         with atomic(path) as temporary:
-            temporary.write_text("".join(line for line in lines if _is_before(line, first)), "utf-8")
+            temporary.write_text(
+                "".join(line for line in lines if _is_before(line, first)), "utf-8"
+            )
     return path.open("a", encoding="utf-8")
 
 
@@ -69,6 +73,7 @@ class RunLog:
 
     def __enter__(self) -> RunLog:
         self.progress.start()
+        self._restart_clock()
         return self
 
     def __exit__(
@@ -82,9 +87,30 @@ class RunLog:
         if self.board is not None:
             self.board.close()
 
-    def step(self, step: int) -> None:
-        """One more step is done."""
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around what waits for data."""
+        start = time.monotonic()
+        yield
+        self.waited += time.monotonic() - start
+
+    def step(self, step: int, *, heard: float) -> None:
+        """One more step is done, on so many seconds of sound."""
+        self.heard += heard
         self.progress.update(self.task, completed=step + 1)
+
+    def training(self, step: int, values: Mapping[str, float]) -> None:
+        """A line of kind "train", with the speed and the share of waiting since the one before."""
+        seconds = time.monotonic() - self.since
+        speed = self.heard / seconds
+        timing = {"audio_seconds_per_second": speed, "data_wait": self.waited / seconds}
+        self.scalars(step, "train", {**values, **timing})
+        self.progress.update(self.task, figures=f"mel {values['mel']:.3f}  {speed:.0f} audio s/s")
+        self._restart_clock()
+
+    def _restart_clock(self) -> None:
+        self.since = time.monotonic()
+        self.waited = self.heard = 0.0
 
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """One line of log.jsonl, and a curve `kind`/name for each value."""
@@ -94,10 +120,6 @@ class RunLog:
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(f"{kind}/{name}", value, step)
-
-    def figures(self, text: str) -> None:
-        """The text beside the progress bar."""
-        self.progress.update(self.task, figures=text)
 
     def health(self, step: int, usage: Sequence[CodebookUsage], restarts: Tensor) -> None:
         """Used fraction, perplexity and restarts per level, all over the same tokens."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from types import FrameType
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -29,23 +33,41 @@ MAX_SKIPPED = 50
 
 VALIDATION_CROP_SECONDS = 3.0
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 
 def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     """Run `recipe`, or what an earlier call left of it; returns the path of the model.
 
-    Stopped at any moment, the same call goes on from the last checkpoint. On the same machine
-    with the same number of threads the result is that of an undisturbed run.
+    Stopped at any moment, the same call goes on from the last checkpoint; Ctrl-C writes one first.
+    On CPU, with the same number of threads, the model is that of an undisturbed run.
 
-    Raises TrainingError, CorpusError.
+    Raises TrainingError, CorpusError; VqaudioError when the run folder cannot be written.
     """
     claim_run_folder(run, recipe)
     torch.manual_seed(recipe.seed)
-    corpora = find_speech(recipe)
+    speech = find_speech(recipe)
     sample_rate = recipe.codec.sample_rate
     num_samples = round(recipe.data.crop_seconds * sample_rate)
+    crops = Crops(
+        speech.train,
+        sample_rate=sample_rate,
+        batch_size=recipe.data.batch_size,
+        num_samples=num_samples,
+        speaker_balance=recipe.data.speaker_balance,
+        gain_db=recipe.data.gain_db,
+        seed=recipe.seed,
+    )
+    held_out = validation_crops(
+        speech.validation,
+        seconds=recipe.validation_seconds,
+        num_samples=round(VALIDATION_CROP_SECONDS * sample_rate),
+        sample_rate=sample_rate,
+    )
 
     codec = Codec(recipe.codec).to(device).train()
     average = AveragedModel(codec, multi_avg_fn=_weight_average(recipe.optimizer.weight_ema))
+    averaged = cast(Codec, average.module)
     mel_loss = MultiScaleMelLoss(sample_rate, recipe.loss.mel_windows).to(device)
     optimizer = torch.optim.AdamW(
         codec.parameters(),
@@ -56,37 +78,19 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: _learning_rate_factor(step, recipe.optimizer, recipe.steps)
     )
-
-    held_out = validation_crops(
-        corpora.validation,
-        seconds=recipe.validation_seconds,
-        num_samples=round(VALIDATION_CROP_SECONDS * sample_rate),
-        sample_rate=sample_rate,
-    )
-    crops = Crops(
-        corpora.train,
-        sample_rate=sample_rate,
-        batch_size=recipe.data.batch_size,
-        num_samples=num_samples,
-        speaker_balance=recipe.data.speaker_balance,
-        gain_db=recipe.data.gain_db,
-        seed=recipe.seed,
-    )
     state = RunState(codec, average, optimizer, schedule)
     first = state.restore(run)
-    random = torch.get_rng_state()
     loader = batches(crops, first=first, steps=recipe.steps, workers=recipe.data.workers)
-    torch.set_rng_state(random)  # making the loader draws a number that a resumed run must not see
 
     skipped = 0
     restarts = torch.zeros(recipe.codec.quantizer.num_codebooks, dtype=torch.int64, device=device)
-    last_checkpoint = last_log = time.monotonic()
-    waited = 0.0
-    with RunLog(run, steps=recipe.steps, first=first) as log:
+    last_checkpoint = time.monotonic()
+    with RunLog(run, steps=recipe.steps, first=first) as log, _interrupts_wait() as interrupted:
+        if not len(held_out):
+            log.say("the corpora of the recipe hold no speech to validate on")
         for step in range(first, recipe.steps):
-            waiting = time.monotonic()
-            waveform = next(loader).to(device, non_blocking=True)
-            waited += time.monotonic() - waiting
+            with log.waiting():
+                waveform = next(loader).to(device)
 
             with torch.autocast(
                 device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
@@ -100,6 +104,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                 codec.parameters(), recipe.optimizer.max_gradient_norm
             )
             restarts += output.restarts
+            finished = step + 1 == recipe.steps
 
             if torch.isfinite(gradient_norm):
                 optimizer.step()
@@ -108,17 +113,15 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
             else:
                 skipped += 1
                 log.say(f"step {step}: the gradient is {gradient_norm.item()}, step skipped")
-                if skipped == MAX_SKIPPED:
+                if skipped == MAX_SKIPPED or finished:
                     raise TrainingError(
-                        f"{MAX_SKIPPED} steps in a row had no finite gradient, the last was step "
-                        f"{step}: lower optimizer.learning_rate; {run}/state.pt is from before."
+                        f"the last {skipped} steps up to step {step} had no finite gradient: lower "
+                        "optimizer.learning_rate and start anew in another folder."
                     )
             schedule.step()
-            log.step(step)
 
+            log.step(step, heard=recipe.data.batch_size * recipe.data.crop_seconds)
             if (step + 1) % recipe.log_every == 0:
-                seconds = time.monotonic() - last_log
-                speed = recipe.log_every * recipe.data.batch_size * recipe.data.crop_seconds / seconds
                 values = {
                     "loss": loss.item(),
                     "mel": mel.item(),
@@ -126,23 +129,42 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                     "codebook_loss": output.codebook_loss.item(),
                     "gradient_norm": gradient_norm.item(),
                     "learning_rate": schedule.get_last_lr()[0],
-                    "audio_seconds_per_second": speed,
-                    "data_wait": waited / seconds,
                 }
-                log.scalars(step, "train", values)
-                log.figures(f"mel {values['mel']:.3f}  {speed:.0f} audio s/s")
-                last_log, waited = time.monotonic(), 0.0
-
-            finished = step + 1 == recipe.steps
+                log.training(step, values)
             if len(held_out) and ((step + 1) % recipe.validate_every == 0 or finished):
-                _validate(average.module, held_out, mel_loss, step, log, restarts)
+                _validate(averaged, held_out, mel_loss, step, log, restarts)
                 restarts.zero_()
-            minutes = (time.monotonic() - last_checkpoint) / 60
-            if finished or minutes >= recipe.checkpoint_minutes:
+
+            due = time.monotonic() - last_checkpoint >= 60 * recipe.checkpoint_minutes
+            # Not after a skipped step: its numbers may be in the codebooks already.
+            if (finished or due or interrupted.is_set()) and not skipped:
+                # The model first: a run that is over by its state has its last model.
+                _save_model(recipe, averaged, run, steps=step + 1)
                 state.save(run, next_step=step + 1)
-                _save_model(recipe, average.module, run, steps=step + 1)
                 last_checkpoint = time.monotonic()
+            if interrupted.is_set() and not finished:
+                log.say(f"interrupted after step {step}: the same call goes on from {run}/state.pt")
+                raise KeyboardInterrupt
     return run / "model.safetensors"
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[threading.Event]:
+    """The first Ctrl-C only sets the event, so that a step is never cut; the second is as usual."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted  # where Python allows no handlers
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, usual)
+
+    usual = signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 class Speech(NamedTuple):
@@ -177,11 +199,13 @@ def _learning_rate_factor(step: int, config: OptimizerConfig, steps: int) -> flo
     return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
 
 
-def _weight_average(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor | int], None]:
-    """An exponential moving average that forgets the untrained weights: its window grows with the
-    run, to about a tenth of it, until `decay` is reached."""
+def _weight_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """An exponential moving average that forgets the untrained weights.
 
-    def update(averages: list[Tensor], weights: list[Tensor], count: Tensor | int) -> None:
+    Its window is about a ninth of the steps so far, until that is the window of `decay`.
+    """
+
+    def update(averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
         torch._foreach_lerp_(averages, weights, max(1 - decay, 9 / (10 + int(count))))
 
     return update
@@ -202,7 +226,7 @@ def _validate(
     device = restarts.device
     counts = [torch.zeros(size, dtype=torch.int64) for size in codec.codebook_sizes]
     full_loss = quarter_loss = 0.0
-    for waveform in held_out.to(device).split(4):
+    for waveform in torch.split(held_out.to(device), 4):
         codes = codec.encode(waveform)
         decoded = codec.decode(codes)[..., : waveform.shape[-1]]
         coarse = codec.decode(codes[:, :quarter])[..., : waveform.shape[-1]]

@@ -57,9 +57,9 @@ class RunState(NamedTuple):
                 torch.cuda.set_rng_state_all(state["random_cuda"])
             return int(state["next_step"])
         except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise TrainingError(
-                f"{path} cannot be resumed ({str(error).splitlines()[0]}): "
-                "remove the run folder to start again."
+                f"{path} cannot be resumed ({reason}): remove the run folder to start again."
             ) from error
 
 

@@ -1,0 +1,91 @@
+"""The command line, called in this process: importing torch anew would cost three seconds a call."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from unittest.mock import patch
+
+import soundfile
+from sounds import SAMPLE_RATE, babble
+
+from vqaudio.cli import main
+
+
+class Result(NamedTuple):
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        """Of standard output."""
+        return self.out.decode().splitlines()
+
+
+class Pipe(io.BytesIO):
+    """Bytes that come once, as from another program."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+
+def vqaudio(*arguments: object, stdin: bytes = b"", terminal: tuple[str, ...] = ()) -> Result:
+    """Run `vqaudio arguments...`; the streams named in `terminal` are no files but a terminal."""
+    buffers = {"stdin": Pipe(stdin), "stdout": io.BytesIO(), "stderr": io.BytesIO()}
+    streams = {
+        name: (Terminal if name in terminal else io.TextIOWrapper)(buffer, encoding="utf-8")
+        for name, buffer in buffers.items()
+    }
+    code = 0
+    with patch.multiple(sys, argv=["vqaudio", *map(str, arguments)], **streams):
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    for name in ("stdout", "stderr"):
+        streams[name].flush()
+    return Result(code, buffers["stdout"].getvalue(), buffers["stderr"].getvalue().decode())
+
+
+def done(*arguments: object, stdin: bytes = b"") -> Result:
+    """As `vqaudio`, for what must succeed."""
+    result = vqaudio(*arguments, stdin=stdin)
+    assert result.code == 0, result.err
+    return result
+
+
+def refused(*arguments: object, stdin: bytes = b"") -> str:
+    """As `vqaudio`, for what must fail: the one sentence that it says, without "vqaudio: "."""
+    result = vqaudio(*arguments, stdin=stdin)
+    assert result.code == 1
+    assert result.out == b""
+    assert result.err.startswith("vqaudio: ")
+    assert result.err.count("\n") == 1
+    assert result.err.endswith("\n")
+    return result.err[len("vqaudio: ") : -1]
+
+
+def listing(folder: Path) -> dict[str, bytes | None]:
+    """All that lies below `folder`, hidden files too, with its content."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in [
+            Path(parent, name) for parent, *names in os.walk(folder) for name in sum(names, [])
+        ]
+    }
+
+
+def speak(path: Path, *, speaker: int = 0, seconds: float = 0.5) -> Path:
+    """Write a little speech, 16 kHz mono; makes folders."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, babble(speaker, 0, seconds=seconds), SAMPLE_RATE)
+    return path

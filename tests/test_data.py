@@ -1,0 +1,254 @@
+"""Batches: the same whatever reads them, cheap to read, and what is done with odd files."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from vqaudio.corpora import Utterance, folder
+from vqaudio.data import MAX_UNREADABLE, Crops, batches, read_crop, validation_crops
+from vqaudio.errors import AudioError, CorpusError
+
+RATE = 16_000
+
+
+def write(path: Path, samples: NDArray[Any], *, rate: int = RATE, speaker: str = "") -> Utterance:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, samples, rate, subtype="FLOAT" if path.suffix == ".wav" else "PCM_24")
+    return Utterance(path, speaker or path.stem, len(samples) / rate)
+
+
+def make_crops(utterances: list[Utterance], **changes: Any) -> Crops:
+    options: dict[str, Any] = {
+        "sample_rate": RATE,
+        "batch_size": 8,
+        "num_samples": 800,
+        "speaker_balance": 0.5,
+        "gain_db": (0.0, 0.0),
+        "seed": 0,
+    }
+    return Crops(utterances, **{**options, **changes})
+
+
+def levels(crops: Crops, steps: int) -> NDArray[np.float32]:
+    """[steps * B]: the level of each crop of constant sounds."""
+    return np.concatenate([crops[step][:, 0, 0].numpy() for step in range(steps)])
+
+
+# Which crops
+
+
+# Python 3.12 warns of forks in a process with threads, which pytest's has.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_the_batch_of_a_step_depends_on_seed_and_step_alone(speech_folder: Path) -> None:
+    utterances = folder.utterances(speech_folder, "train")
+    crops = make_crops(utterances, gain_db=(-6, 6))
+    expected = [crops[step] for step in range(6)]
+    assert expected[0].shape == (8, 1, 800)
+    assert expected[0].dtype == torch.float32
+    for workers in (0, 1, 2):
+        found = list(batches(crops, first=0, steps=6, workers=workers))
+        assert len(found) == 6
+        assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    resumed = list(batches(crops, first=4, steps=6, workers=1))
+    assert all(torch.equal(a, b) for a, b in zip(resumed, expected[4:], strict=True))
+    again = make_crops(utterances, gain_db=(-6, 6))
+    assert torch.equal(again[3], expected[3])
+    assert not torch.equal(expected[0], expected[1])
+    assert not torch.equal(make_crops(utterances, gain_db=(-6, 6), seed=1)[0], expected[0])
+
+
+def test_reading_draws_nothing_from_the_global_random_state(speech_folder: Path) -> None:
+    crops = make_crops(folder.utterances(speech_folder, "train"))
+    before = torch.get_rng_state()
+    list(batches(crops, first=0, steps=2, workers=0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(("balance", "share"), [(0.0, 0.9), (0.5, 0.75), (1.0, 0.5)])
+def test_speaker_balance(tmp_path: Path, balance: float, share: float) -> None:
+    """One speaker has nine times the other's speech."""
+    long = [write(tmp_path / f"{n}.wav", np.full(3000, 0.5), speaker="long") for n in range(3)]
+    short = [write(tmp_path / "short.wav", np.full(1000, 0.1))]
+    found = levels(make_crops([*long, *short], speaker_balance=balance), steps=100)
+    # 800 draws: three standard deviations are 0.053 at most.
+    assert np.mean(found > 0.3) == pytest.approx(share, abs=0.055)
+
+
+def test_long_files_are_drawn_more_often_than_short_ones(tmp_path: Path) -> None:
+    both = [
+        write(tmp_path / "long.wav", np.full(9000, 0.5), speaker="one"),
+        write(tmp_path / "short.wav", np.full(1000, 0.1), speaker="one"),
+    ]
+    found = levels(make_crops(both), steps=100)
+    assert np.mean(found > 0.3) == pytest.approx(0.9, abs=0.04)
+
+
+def test_gain_is_drawn_per_crop_from_the_range(tmp_path: Path) -> None:
+    sound = write(tmp_path / "constant.wav", np.full(4000, 0.1))
+    found = 20 * np.log10(levels(make_crops([sound], gain_db=(-12, 6)), steps=25) / 0.1)
+    assert found.min() >= -12.001
+    assert found.max() <= 6.001
+    assert np.ptp(found) > 16
+    assert len(np.unique(found)) == len(found)
+    assert np.unique(levels(make_crops([sound]), steps=5)) == pytest.approx(0.1)
+
+
+def test_crops_come_from_all_over_the_file(tmp_path: Path) -> None:
+    ramp = write(tmp_path / "ramp.wav", np.linspace(0, 1, 20_000))
+    found = levels(make_crops([ramp]), steps=25)
+    assert found.min() < 0.05
+    assert 0.9 < found.max() <= 0.96  # the last place where 800 samples fit
+
+
+# Reading one
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_crop_of_a_long_file_is_read_by_seeking(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    samples = 0.5 * np.sin(np.arange(120 * RATE) ** 2 / 1e9)
+    sound = write(tmp_path / f"long{suffix}", samples)
+    usual, frames = soundfile.SoundFile.read, []
+
+    def read(self: soundfile.SoundFile, *args: Any, **kwargs: Any) -> NDArray[Any]:
+        block = usual(self, *args, **kwargs)
+        frames.append(len(block))
+        return block
+
+    monkeypatch.setattr(soundfile.SoundFile, "read", read)
+    crop = read_crop(sound, 0.5, 8000, RATE)
+    start = (len(samples) - 8000) // 2
+    np.testing.assert_allclose(crop, samples[start : start + 8000], atol=1e-6)
+    assert sum(frames) == 8000
+    assert _bytes_read(lambda: read_crop(sound, 0.9, 8000, RATE)) < 0.1 * sound.path.stat().st_size
+
+
+def _bytes_read(action: Any) -> int:
+    """By this process, page cache included; 0 where the system does not count."""
+    try:
+        before = Path("/proc/self/io").read_text()
+        action()
+        after = Path("/proc/self/io").read_text()
+    except OSError:
+        return 0
+    return int(after.split()[1]) - int(before.split()[1])
+
+
+@pytest.mark.parametrize("rate", [8000, 22_050, 44_100, 48_000])
+def test_other_sample_rates_are_resampled(tmp_path: Path, rate: int) -> None:
+    seconds = np.arange(2 * rate) / rate
+    sound = write(tmp_path / "tone.wav", 0.5 * np.sin(2 * np.pi * 1000 * seconds), rate=rate)
+    crop = read_crop(sound, 0.3, 8000, RATE)
+    assert crop.shape == (8000,)
+    assert crop.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(crop * np.hanning(8000)))
+    assert spectrum.argmax() == 1000 * 8000 / RATE
+    assert np.abs(crop[1000:-1000]).max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_channels_are_averaged(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.tile([[0.5, -0.1]], (2000, 1)), RATE, subtype="FLOAT")
+    crop = read_crop(Utterance(path, "a", 0.1), 0.0, 800, RATE)
+    assert crop == pytest.approx(np.full(800, 0.2))
+
+
+@pytest.mark.parametrize("rate", [8000, RATE])
+@pytest.mark.parametrize("place", [0.0, 0.99])
+def test_a_short_file_ends_in_zeros(tmp_path: Path, rate: int, place: float) -> None:
+    sound = write(tmp_path / "short.wav", np.full(rate // 100, 0.5), rate=rate)  # 10 ms
+    crop = read_crop(sound, place, 800, RATE)
+    assert crop.shape == (800,)
+    assert crop[40:120] == pytest.approx(np.full(80, 0.5), abs=0.02)
+    assert not crop[160:].any()
+
+
+def test_an_empty_file_is_silence(tmp_path: Path) -> None:
+    for rate in (8000, RATE):
+        sound = write(tmp_path / f"{rate}.wav", np.zeros(0), rate=rate)
+        assert not read_crop(sound, 0.5, 800, RATE).any()
+
+
+def test_samples_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    sound = write(tmp_path / "nan.wav", np.full(2000, np.nan))
+    with pytest.raises(AudioError, match=r"nan\.wav has samples that are not numbers"):
+        read_crop(sound, 0.5, 800, RATE)
+
+
+# Files that cannot be used
+
+
+def broken(path: Path) -> Utterance:
+    path.write_bytes(b"RIFF, they said")
+    return Utterance(path, path.stem, 1.0)
+
+
+def test_an_unreadable_file_is_left_out_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = write(tmp_path / "good.wav", np.full(RATE, 0.5))
+    crops = make_crops([good, broken(tmp_path / "bad.wav")])
+    with caplog.at_level(logging.WARNING):
+        assert levels(crops, steps=5) == pytest.approx(0.5)
+    told = [record.message for record in caplog.records if "bad.wav" in record.message]
+    assert len(told) == 1
+    assert told[0].startswith("left out of training: cannot read ")
+    assert crops.unreadable == {tmp_path / "bad.wav"}
+    # Having met it before does not change what comes.
+    assert torch.equal(make_crops(crops.utterances[0] + crops.utterances[1])[3], crops[3])
+
+
+def test_a_corpus_that_cannot_be_read_at_all_stops_the_run(tmp_path: Path) -> None:
+    crops = make_crops([broken(tmp_path / "bad.wav")])
+    with pytest.raises(CorpusError, match=rf"{MAX_UNREADABLE} files in a row .*bad\.wav: check"):
+        crops[0]
+
+
+def test_no_speech_or_none_with_a_length(tmp_path: Path) -> None:
+    empty = write(tmp_path / "empty.wav", np.zeros(0))
+    for utterances in ([], [empty]):
+        with pytest.raises(CorpusError, match="hold no speech to train on"):
+            make_crops(utterances)
+    good = write(tmp_path / "good.wav", np.full(RATE, 0.5))
+    crops = make_crops([good, empty], speaker_balance=1.0)
+    assert levels(crops, steps=4) == pytest.approx(0.5)
+
+
+# Validation
+
+
+def test_validation_crops_are_the_middles_of_files_all_over_the_corpus(tmp_path: Path) -> None:
+    sounds = [
+        write(tmp_path / f"{n:02}.wav", np.repeat([0.0, n / 20, 0.0], 800)) for n in range(12)
+    ]
+    crops = validation_crops(sounds, seconds=0.2, num_samples=800, sample_rate=RATE)
+    assert crops.shape == (4, 1, 800)
+    assert crops[:, 0, 400].tolist() == pytest.approx([0, 3 / 20, 6 / 20, 9 / 20])
+    assert crops[1, 0].tolist() == pytest.approx([3 / 20] * 800)
+    everything = validation_crops(sounds, seconds=60, num_samples=800, sample_rate=RATE)
+    assert len(everything) == 12
+
+
+def test_validation_passes_over_short_and_unreadable_files(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    short = write(tmp_path / "short.wav", np.full(400, 0.1))
+    long = write(tmp_path / "long.wav", np.full(2000, 0.5))
+    bad = broken(tmp_path / "bad.wav")
+    crops = validation_crops([short, long, bad], seconds=1, num_samples=800, sample_rate=RATE)
+    assert crops[:, 0, 0].tolist() == [0.5]
+    assert "left out of validation: cannot read" in caplog.text
+    only = validation_crops([short], seconds=1, num_samples=800, sample_rate=RATE)
+    assert only[0, 0].tolist() == pytest.approx([0.1] * 400 + [0.0] * 400)
+    for none in ([], [bad]):
+        nothing = validation_crops(none, seconds=1, num_samples=800, sample_rate=RATE)
+        assert nothing.shape == (0, 1, 800)

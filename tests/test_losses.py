@@ -1,0 +1,116 @@
+"""The mel loss: what it hears, what it does not, and its gradient.
+
+That its value is that of an independent computation is in test_metrics.py.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sounds import SAMPLE_RATE, babble
+from torch import Tensor
+
+from vqaudio.losses import FLOOR, MultiScaleMelLoss
+
+WINDOWS = (128, 512, 2048)
+
+
+@pytest.fixture(scope="module")
+def loss() -> MultiScaleMelLoss:
+    return MultiScaleMelLoss(SAMPLE_RATE, WINDOWS)
+
+
+@pytest.fixture(scope="module")
+def speech() -> Tensor:
+    """[2, 1, S]"""
+    takes = np.stack([babble(speaker, 0, seconds=0.5) for speaker in (0, 3)])
+    return torch.from_numpy(takes.astype(np.float32))[:, None]
+
+
+def test_equal_sounds_and_sounds_turned_upside_down_are_at_no_distance(
+    loss: MultiScaleMelLoss, speech: Tensor
+) -> None:
+    assert loss(speech, speech).item() == 0
+    assert loss(-speech, speech).item() == pytest.approx(0, abs=1e-6)
+    silence = torch.zeros_like(speech)
+    assert loss(silence, silence).item() == 0
+
+
+def test_it_is_in_nepers(loss: MultiScaleMelLoss) -> None:
+    noise = torch.randn(1, 1, 8000, generator=torch.Generator().manual_seed(0))
+    assert loss(2 * noise, noise).item() == pytest.approx(math.log(2), rel=1e-4)
+    # All below the floor is the same silence.
+    assert loss(1e-9 * noise, torch.zeros_like(noise)).item() == 0
+
+
+def test_more_noise_is_farther_off(loss: MultiScaleMelLoss, speech: Tensor) -> None:
+    noise = torch.randn(speech.shape, generator=torch.Generator().manual_seed(0))
+    values = [loss(speech + level * noise, speech).item() for level in (0.001, 0.01, 0.1)]
+    assert 0 < values[0] < values[1] < values[2]
+    # The mean over windows; which of two is called the reference only says who gets a gradient.
+    one_each = [MultiScaleMelLoss(SAMPLE_RATE, [w])(speech + 0.1 * noise, speech) for w in WINDOWS]
+    assert torch.stack(one_each).mean().item() == pytest.approx(values[2])
+    assert loss(speech, speech + 0.1 * noise).item() == pytest.approx(values[2])
+
+
+def test_a_sine_of_full_scale_has_an_amplitude_near_one(loss: MultiScaleMelLoss) -> None:
+    """In the middle of a band of the long window; so the floor is 100 dB below full scale."""
+    sine = torch.sin(2 * math.pi * 1000 * torch.arange(SAMPLE_RATE) / SAMPLE_RATE)
+    log_mel = loss._log_mel(sine[None, None], 2048)
+    assert log_mel.shape == (1, 128, 1 + SAMPLE_RATE // 512)
+    loudest = log_mel[0, :, 10].exp().max().item()
+    assert 0.2 < loudest < 2
+    assert log_mel.min().item() == pytest.approx(math.log(FLOOR))
+
+
+@pytest.mark.parametrize("num_samples", [1, 63, 64, 2049])
+def test_the_gradient_is_finite_and_the_waveforms_alone(
+    loss: MultiScaleMelLoss, num_samples: int
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    for waveform in (torch.zeros(2, 1, num_samples), torch.randn(2, 1, num_samples)):
+        reference = torch.randn(2, 1, num_samples, generator=generator)
+        waveform.requires_grad_()
+        reference.requires_grad_()
+        loss(waveform, reference).backward()
+        assert waveform.grad is not None
+        assert waveform.grad.isfinite().all()
+        assert reference.grad is None
+
+
+def test_descending_the_gradient_brings_sounds_nearer(
+    loss: MultiScaleMelLoss, speech: Tensor
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    waveform = (speech + 0.05 * torch.randn(speech.shape, generator=generator)).requires_grad_()
+    optimizer = torch.optim.Adam([waveform], lr=2e-3)
+    values = []
+    for _ in range(10):
+        value = loss(waveform, speech)
+        values.append(value.item())
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+    assert values[-1] < 0.9 * values[0]
+
+
+def test_it_stays_in_float32_under_autocast(loss: MultiScaleMelLoss, speech: Tensor) -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        half = loss(0.5 * speech, speech.bfloat16())
+    assert half.dtype == torch.float32
+    assert half.item() == loss(0.5 * speech, speech.bfloat16()).item()
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 16_000, 24_000, 44_100, 48_000])
+def test_every_band_hears_something(sample_rate: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # librosa warns of empty filters
+        loss = MultiScaleMelLoss(sample_rate, (64, 128, 256, 4096))
+    for window in loss.windows:
+        assert (loss.get_buffer(f"filters_{window}").sum(dim=1) > 0).all()
+    # Rebuilt from the recipe, so no part of a checkpoint.
+    assert not loss.state_dict()

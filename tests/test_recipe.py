@@ -1,0 +1,231 @@
+"""Recipes: YAML 1.2, strict keys and types, overrides, the bundled ones, and their plans."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+from vqaudio.codec import Codec, FramesConfig, WaveformConfig
+from vqaudio.errors import RecipeError
+from vqaudio.recipe import load_recipe
+from vqaudio.train.plan import plan
+
+FOLDER = Path(__file__).parent.parent / "recipes"
+RECIPES = sorted(FOLDER.glob("*.yaml"))
+TINY = FOLDER / "tiny.yaml"
+
+SMALL = """
+name: small
+description: for tests
+licence: none
+steps: 10
+codec: {}
+data:
+  corpora: [{name: folder, root: speech}]
+  batch_size: 2
+  crop_seconds: 1
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults_fill_what_a_recipe_leaves_out(tmp_path: Path) -> None:
+    recipe = load_recipe(write(tmp_path, SMALL))
+    assert recipe.codec.backbone == FramesConfig()
+    assert recipe.data.corpora[0].train == ("train",)
+    assert recipe.hours_heard == 10 * 2 * 1 / 3600
+
+
+def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
+    text = SMALL.replace("name: small", "name: no") + "optimizer: {learning_rate: 3e-4}"
+    recipe = load_recipe(write(tmp_path, text))
+    assert recipe.name == "no"
+    assert recipe.optimizer.learning_rate == 3e-4
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        # Wrong types and values
+        ("steps=no", r"steps: must be a valid integer, got 'no'"),
+        ("steps=10.5", r"steps: must be a valid integer, got 10\.5"),
+        ("steps='10'", r"steps: must be a valid integer, got '10'"),
+        ("steps=0", r"steps: must be greater than 0, got 0"),
+        ("seed=true", r"seed: must be a valid integer, got True"),
+        ("seed=-1", r"seed: must be greater than or equal to 0, got -1"),
+        ("name=3", r"name: must be a valid string, got 3"),
+        ("precision=float16", r"precision: must be 'float32' or 'bfloat16', got 'float16'"),
+        ("optimizer.learning_rate=fast", r"optimizer\.learning_rate: must be a valid number"),
+        ("optimizer.betas=[0.9]", r"optimizer\.betas\.1: missing"),
+        ("loss.mel_windows=[32]", r"loss\.mel_windows\.0: must be greater than or equal to 64"),
+        ("data.corpora=[]", r"data\.corpora: tuple should have at least 1 item"),
+        (
+            "data.corpora.0.root=5",
+            r"yaml: data\.corpora\.0\.root: must be a valid string, got 5\.",
+        ),
+        ("data=", r"data: must be a valid dictionary .*, got None"),
+        # Keys
+        ("stepps=3", r"stepps: unknown key \(did you mean steps\?\)"),
+        ("optimizer.learningrate=1", r"unknown key \(did you mean learning_rate\?\)"),
+        ("codec.hop_length=1", r"codec\.hop_length: unknown key \(the keys here are sample_rate, "),
+        ("data.corpora.0.path=x", r"data\.corpora\.0\.path: unknown key"),
+        # Families
+        ("codec.backbone={width: 8}", r"codec\.backbone\.family: missing"),
+        ("codec.backbone={family: wave}", r"family: must be 'frames', 'waveform', got 'wave'"),
+        (
+            "codec.backbone={family: waveform, encoder_blocks: 3}",
+            r"codec\.backbone\.encoder_blocks: unknown key \(the keys here are family, strides",
+        ),
+        (
+            "codec.backbone={family: frames, window_length: 500}",
+            r"codec\.backbone: window_length 500 must be at least twice hop_length 320 and a",
+        ),
+        # Overrides themselves
+        ("steps", r"--set takes key\.path=value, got 'steps'"),
+        ("=3", r"--set takes key\.path=value, got '=3'"),
+        ("steps=[", r"--set steps=\[: line 1: "),
+        ("steps.more=1", r"--set steps\.more=1: more has no place, there is 10 above it"),
+        ("data.corpora.1.root=x", r"1 is no index of a list of 1, counted from 0"),
+        ("data.corpora.first.root=x", r"first is no index of a list of 1"),
+        ("data.corpora.-1.root=x", r"-1 is no index of a list of 1"),
+    ],
+)
+def test_what_is_refused_and_how_it_is_said(tmp_path: Path, override: str, message: str) -> None:
+    path = write(tmp_path, SMALL)
+    with pytest.raises(RecipeError, match=message) as caught:
+        load_recipe(path, [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SMALL.replace("steps: 10\n", ""), r"steps: missing\.$"),
+        (SMALL.replace("batch_size: 2", "seed: 2"), r"data\.batch_size: missing; data\.seed: unkn"),
+        (SMALL + "steps: 20\n", r"not valid YAML: line 11: found duplicate key"),
+        ("a: [1\nb: 2", r"not valid YAML: line \d: "),
+        ("a: \t- 1\n\0", r"not valid YAML: "),
+        ("- a list", r"is not a recipe: it must hold keys and values"),
+        ("", r"is not a recipe"),
+    ],
+)
+def test_damaged_files(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(write(tmp_path, text))
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"cannot read the recipe .*nowhere: No such file"):
+        load_recipe(tmp_path / "nowhere")
+    with pytest.raises(RecipeError, match=r"cannot read the recipe .*: Is a directory"):
+        load_recipe(tmp_path)
+    binary = tmp_path / "model.safetensors"
+    binary.write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(RecipeError, match="not valid YAML"):
+        load_recipe(binary)
+
+
+def test_overrides_reach_into_sections_and_lists_in_their_order(tmp_path: Path) -> None:
+    recipe = load_recipe(
+        write(tmp_path, SMALL),
+        [
+            "data.corpora.0.root=/my/speech",
+            "data.corpora.0.train=[train, validation]",
+            "optimizer.learning_rate=3e-4",  # a section that the file does not have
+            "codec.backbone={family: waveform, width: 4}",
+            "codec.backbone.width=8",
+            "steps=20",
+            "name=a=b",
+        ],
+    )
+    assert recipe.data.corpora[0].root == "/my/speech"
+    assert recipe.data.corpora[0].train == ("train", "validation")
+    assert recipe.optimizer.learning_rate == 3e-4
+    assert recipe.codec.backbone == WaveformConfig(family="waveform", width=8)
+    assert recipe.steps == 20
+    assert recipe.name == "a=b"
+
+
+# The bundled recipes
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_loads_and_builds_a_codec(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    codec = Codec(recipe.codec).eval()
+    output = codec(torch.zeros(1, 1, 1000))
+    assert output.waveform.shape == (1, 1, 4 * codec.hop_length)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_readme_beside_the_recipes_has_their_numbers(path: Path) -> None:
+    found = plan(load_recipe(path))
+    lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
+    [row] = [line for line in lines if f"({path.name})" in line]
+    _, _, _, hours, parameters, tokens, bitrates, _ = row.strip("| ").split(" | ")
+    assert hours == f"{found.recipe.hours_heard:.2f}"
+    assert parameters == f"{found.parameters / 1e6:.2f} M"
+    assert tokens == f"{found.tokens_per_second:g}"
+    assert bitrates == f"{found.bitrates[0]:g} to {found.bitrates[-1]:g}"
+
+
+# Plans
+
+
+def test_a_plan_agrees_with_the_codec_that_is_trained() -> None:
+    recipe = load_recipe(TINY)
+    found, codec = plan(recipe), Codec(recipe.codec)
+    assert found.encoder_parameters == sum(p.numel() for p in codec.encoder.parameters())
+    assert found.decoder_parameters == sum(p.numel() for p in codec.decoder.parameters())
+    assert found.codebook_parameters == 3 * 32 * 16
+    assert found.latency == codec.latency
+    assert found.frame_rate == 50
+    assert found.tokens_per_second == 150
+    assert found.bitrates == (250, 500, 750)
+    assert found.vectors_per_step == 4 * 25
+    # A frame is encoded from exactly that many samples, and no other sample changes it.
+    codec.eval()
+    span = codec.receptive_field
+    assert found.receptive_field == span.last - span.first + 1
+    waveform = torch.randn(1, 1, 16000, requires_grad=True)
+    frame = 20
+    codec.encoder(waveform)[0, :, frame].sum().backward()
+    assert waveform.grad is not None
+    touched = waveform.grad[0, 0].nonzero().flatten() - frame * codec.hop_length
+    assert span.first <= touched.min()
+    assert touched.max() <= span.last
+    assert touched.max() - touched.min() + 1 >= 0.99 * found.receptive_field
+
+
+def test_a_plan_warns_of_too_few_vectors() -> None:
+    assert plan(load_recipe(TINY)).warning is None
+    few = plan(load_recipe(TINY, ["data.batch_size=1"]))
+    assert few.vectors_per_step == 25
+    assert few.warning is not None
+    assert few.warning.startswith("A step has 25 vectors for 32 codes: raise data.batch_size")
+    assert few.lines()[-1] == f"warning: {few.warning}"
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_plan_needs_neither_data_nor_network(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe(path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(socket, "socket", None)
+    lines = plan(recipe).lines()
+    assert not any(tmp_path.iterdir())
+    # The first part is the recipe itself, with all defaults in it.
+    (tmp_path / "again.yaml").write_text("\n".join(lines[: lines.index("")]), encoding="utf-8")
+    assert load_recipe(tmp_path / "again.yaml") == recipe
+    facts = [line.partition(":")[0] for line in lines[lines.index("") + 1 :]]
+    assert facts[:4] == ["parameters", "receptive field", "latency", "frame rate"]
+    assert facts[4:8] == ["tokens", "bitrates", "steps", "heard"]

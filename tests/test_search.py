@@ -1,0 +1,91 @@
+"""The nearest code: right, the lowest at a tie, in float32 and in bounded memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vqaudio.quantizers import EmaCodebook, GradientCodebook, nearest
+from vqaudio.quantizers.search import BLOCK_ROWS
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def distances_slowly(vectors: Tensor, centroids: Tensor) -> Tensor:
+    """[N, D], [K, D] -> [N, K] float64, by the definition."""
+    rows = [(vectors.double() - c.double()).square().sum(dim=1) for c in centroids]
+    return torch.stack(rows, dim=1)
+
+
+@pytest.mark.parametrize("mean", [0.0, 1000.0])
+@pytest.mark.parametrize(("n", "k", "dim"), [(3000, 257, 16), (1, 2, 1), (1025, 1000, 64)])
+def test_the_code_is_the_nearest(n: int, k: int, dim: int, mean: float) -> None:
+    centroids = mean + torch.randn(k, dim)
+    vectors = mean + torch.randn(n, dim)
+    codes = nearest(vectors, centroids)
+    distances = distances_slowly(vectors, centroids)
+    best, second = distances.sort(dim=1).values[:, :2].T
+    # float32 scores are good to 2e-6 of the squared norms; where the two best are further apart
+    # than that there is one right answer.
+    decided = second - best > 2e-6 * (dim + distances.amax(dim=1))
+    assert decided.double().mean() > 0.99
+    assert torch.equal(codes[decided], distances.argmin(dim=1)[decided])
+    excess = distances.gather(1, codes[:, None])[:, 0] - best
+    assert excess.max() <= 2e-6 * (dim + distances.max())
+
+
+@pytest.mark.parametrize("k", [2, 37, 1024])
+def test_the_lowest_code_wins_a_tie(k: int) -> None:
+    vectors = torch.randn(500, 24)
+    same = torch.randn(24).expand(k, 24)
+    assert not nearest(vectors, same).any()
+    centroids = torch.randn(k, 24)
+    assert torch.equal(nearest(vectors, torch.cat([centroids] * 3)), nearest(vectors, centroids))
+    # Whole numbers, computed without rounding: 0 lies between -1 and 1, 10 between 8 and 12.
+    line = torch.tensor([12.0, 8.0, -1.0, 1.0, 5.0])[:, None]
+    assert nearest(torch.tensor([[0.0], [10.0], [3.0]]), line).tolist() == [2, 0, 3]
+
+
+def test_search_is_float32_under_autocast() -> None:
+    vectors, centroids = 100 + torch.randn(2000, 32), 100 + torch.randn(512, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = nearest(vectors, centroids)
+    assert torch.equal(codes, nearest(vectors, centroids))
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers the most elements any tensor had."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for x in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(x, Tensor):
+                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.itemsize)
+        return result
+
+
+def test_no_tensor_of_vectors_times_codes() -> None:
+    n, k = 65536, 2048
+    vectors, centroids = torch.randn(n, 2), torch.randn(k, 2)
+    with LargestTensor() as largest:
+        nearest(vectors, centroids)
+    assert BLOCK_ROWS * k <= largest.elements < 1.1 * BLOCK_ROWS * k < n * k / 50
+
+
+@pytest.mark.parametrize("kind", [EmaCodebook, GradientCodebook])
+def test_a_training_step_stays_in_blocks(kind: type[EmaCodebook | GradientCodebook]) -> None:
+    n, k = 16 * BLOCK_ROWS, 512
+    book = kind(k, 4, kmeans_iterations=2)
+    with LargestTensor() as largest:
+        for _ in range(2):  # start and update
+            book(torch.randn(n, 4), torch.rand(n) < 0.9)
+    assert BLOCK_ROWS * k <= largest.elements < 1.1 * BLOCK_ROWS * k

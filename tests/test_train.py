@@ -1,0 +1,418 @@
+"""Training runs: what they leave, and that stopping one at any moment costs nothing but time."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vqaudio.checkpoint import load_model
+from vqaudio.errors import CorpusError, RecipeError, TrainingError, VqaudioError
+from vqaudio.losses import MultiScaleMelLoss
+from vqaudio.recipe import Recipe, load_recipe
+from vqaudio.train import loop, train
+from vqaudio.train.log import RunLog
+from vqaudio.train.state import RunState, claim_run_folder
+
+TINY = Path(__file__).parent.parent / "recipes" / "tiny.yaml"
+STEPS = 30
+CPU = torch.device("cpu")
+
+
+def overrides(speech_folder: Path, *more: str) -> list[str]:
+    """Short steps and a checkpoint after each."""
+    return [
+        f"data.corpora.0.root={speech_folder}",
+        f"steps={STEPS}",
+        "data.crop_seconds=0.25",
+        "codec.quantizer.num_codebooks=2",
+        "validate_every=10",
+        "validation_seconds=1",
+        "checkpoint_minutes=0",
+        *more,
+    ]
+
+
+def make_recipe(speech_folder: Path, *more: str) -> Recipe:
+    return load_recipe(TINY, overrides(speech_folder, *more))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(speech_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a whole run. Not to be written to."""
+    run = tmp_path_factory.mktemp("runs") / "undisturbed"
+    assert train(make_recipe(speech_folder), run, device=CPU) == run / "model.safetensors"
+    return run
+
+
+def model_bytes(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def next_step(run: Path) -> int:
+    return int(torch.load(run / "state.pt", weights_only=True)["next_step"])
+
+
+def log_lines(run: Path, kind: str) -> list[dict[str, float]]:
+    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [line for line in map(json.loads, lines) if line["kind"] == kind]
+
+
+# A run
+
+
+def test_a_run_leaves_its_files_and_nothing_else(undisturbed: Path, speech_folder: Path) -> None:
+    assert sorted(os.listdir(undisturbed)) == [
+        "log.jsonl",
+        "model.safetensors",
+        "recipe.yaml",
+        "state.pt",
+        "tensorboard",
+    ]
+    assert load_recipe(undisturbed / "recipe.yaml") == make_recipe(speech_folder)
+    assert any((undisturbed / "tensorboard").iterdir())
+    assert next_step(undisturbed) == STEPS
+
+
+def test_the_loss_falls(undisturbed: Path) -> None:
+    lines = log_lines(undisturbed, "train")
+    assert [line["step"] for line in lines] == list(range(4, STEPS, 5))
+    # A batch is one second of sound, and hisses are harder than vowels: means of several steps,
+    # and the same held-out sounds before and after.
+    mel = [line["mel"] for line in lines]
+    assert sum(mel[3:]) < 0.95 * sum(mel[:3])
+    validation = log_lines(undisturbed, "validation")
+    assert validation[-1]["mel"] < 0.9 * validation[0]["mel"]
+    assert all(line["audio_seconds_per_second"] > 0 for line in lines)
+    assert all(0 <= line["data_wait"] <= 1 for line in lines)
+    # Warm-up, then a cosine to zero.
+    rates = [line["learning_rate"] for line in lines]
+    assert rates[0] < max(rates) == pytest.approx(3e-3)
+    assert rates[-1] == 0
+
+
+def test_validation_and_health_are_logged(undisturbed: Path) -> None:
+    for kind in ("validation", "codebooks"):
+        assert [line["step"] for line in log_lines(undisturbed, kind)] == [9, 19, 29]
+    assert set(log_lines(undisturbed, "validation")[0]) >= {"mel", "mel_quarter_rate"}
+    health = log_lines(undisturbed, "codebooks")[-1]
+    assert health["num_tokens"] == 150  # 3 s, as much as one crop
+    for level in (0, 1):
+        assert 0 < health[f"used_{level}"] <= 1
+        assert 1 <= health[f"perplexity_{level}"] <= 32
+        assert health[f"restarts_{level}"] >= 0
+
+
+def test_the_model_loads_and_says_where_it_comes_from(undisturbed: Path) -> None:
+    model = load_model(undisturbed / "model.safetensors")
+    assert model.card == {
+        "recipe": "tiny",
+        "description": "a codec too small to be understood, to try training with",
+        "licence": "that of your recordings",
+        "corpora": ["folder"],
+        "steps": STEPS,
+        "hours_heard": round(STEPS * 4 * 0.25 / 3600, 2),
+        "seed": 0,
+    }
+    codes = model.codec.encode(torch.randn(1, 1, 16_000))
+    assert codes.shape == (1, 2, 50)
+
+
+def test_a_finished_run_is_returned_at_once(
+    undisturbed: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    times = {path: path.stat().st_mtime_ns for path in run.glob("*.*") if path.suffix != ".jsonl"}
+    assert train(make_recipe(speech_folder), run, device=CPU) == run / "model.safetensors"
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert (run / "log.jsonl").read_text() == (undisturbed / "log.jsonl").read_text()
+
+
+def test_autocast_waveform_family_and_gradient_codebooks_train_too(
+    speech_folder: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(
+        speech_folder,
+        "steps=4",
+        "precision=bfloat16",
+        "storage=float16",
+        "codec.backbone={family: waveform, strides: [16, 20], width: 4}",
+        "codec.quantizer.codebook=gradient",
+    )
+    path = train(recipe, tmp_path / "run", device=CPU)
+    assert load_model(path).codec.encode(torch.randn(1, 1, 3200)).shape == (1, 2, 10)
+
+
+# Stopped and resumed
+
+
+def test_a_killed_run_goes_on_to_the_same_model(
+    undisturbed: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    """kill -9 at some moment after a checkpoint, then the same call again."""
+    run = tmp_path / "run"
+    script = (
+        "import sys, torch; from pathlib import Path\n"
+        "from vqaudio.recipe import load_recipe; from vqaudio.train import train\n"
+        "recipe = load_recipe(Path(sys.argv[1]), sys.argv[3:])\n"
+        "train(recipe, Path(sys.argv[2]), device=torch.device('cpu'))"
+    )
+    command = [sys.executable, "-c", script, str(TINY), str(run), *overrides(speech_folder)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 120
+        while not (run / "state.pt").exists() and time.monotonic() < deadline:
+            assert process.poll() is None, "the run ended before its first checkpoint"
+            time.sleep(0.005)
+        time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+    assert 0 < next_step(run) < STEPS, "killed too late to prove anything"
+    train(make_recipe(speech_folder), run, device=CPU)
+    assert model_bytes(run) == model_bytes(undisturbed)
+    # The log reads as if nothing had happened, times apart.
+    for kind, figure in (("train", "mel"), ("validation", "mel"), ("codebooks", "perplexity_1")):
+        found, expected = (
+            [(line["step"], line[figure]) for line in log_lines(folder, kind)]
+            for folder in (run, undisturbed)
+        )
+        assert found == expected
+    assert not list(run.glob(".*"))
+
+
+def test_what_was_logged_after_the_last_checkpoint_comes_once(tmp_path: Path) -> None:
+    with RunLog(tmp_path, steps=20, first=0) as log:
+        for step in (4, 9, 14):
+            log.scalars(step, "train", {"mel": step / 3})
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 19, "ki')  # torn by a power cut
+    with RunLog(tmp_path, steps=20, first=12) as log:
+        log.scalars(14, "train", {"mel": 7.0})
+    assert log_lines(tmp_path, "train") == [
+        {"step": 4, "kind": "train", "mel": 1.33333},
+        {"step": 9, "kind": "train", "mel": 3.0},
+        {"step": 14, "kind": "train", "mel": 7.0},
+    ]
+
+
+def test_ctrl_c_waits_for_the_step_and_saves(
+    undisturbed: Path, speech_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, handler = loop.batches, signal.getsignal(signal.SIGINT)
+
+    def interrupted(*args: Any, **kwargs: Any) -> Iterator[Tensor]:
+        for step, batch in enumerate(usual(*args, **kwargs)):
+            if step == 7:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+    run, recipe = tmp_path / "run", make_recipe(speech_folder, "checkpoint_minutes=60")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "batches", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, run, device=CPU)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert next_step(run) == 8
+    assert load_model(run / "model.safetensors").card["steps"] == 8
+    train(recipe, run, device=CPU)
+    assert model_bytes(run) == model_bytes(undisturbed)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "state.pt"])
+def test_a_disk_that_is_full_at_the_last_checkpoint(
+    undisturbed: Path,
+    speech_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+) -> None:
+    """What was there stays, the message says why, and the same call finishes the run."""
+    run, recipe = tmp_path / "run", make_recipe(speech_folder)
+    usual, writes = Path.write_bytes, []
+
+    def write_bytes(path: Path, data: bytes) -> int:
+        writes.append(path.suffix)
+        if writes.count(Path(file).suffix) == STEPS:
+            usual(path, bytes(data)[: len(data) // 2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return usual(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", write_bytes)
+        with pytest.raises(VqaudioError, match=rf"^cannot write .*{file}: No space left on device"):
+            train(recipe, run, device=CPU)
+    assert next_step(run) == STEPS - 1
+    assert load_model(run / "model.safetensors").card["steps"] >= STEPS - 1
+    assert not list(run.glob(".*"))
+    train(recipe, run, device=CPU)
+    assert model_bytes(run) == model_bytes(undisturbed)
+
+
+def test_a_full_disk_is_named_whatever_torch_makes_of_it(
+    undisturbed: Path, tmp_path: Path, speech_folder: Path
+) -> None:
+    codec = torch.nn.Linear(100, 100)
+    average = torch.optim.swa_utils.AveragedModel(codec)
+    optimizer = torch.optim.AdamW(codec.parameters())
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    state = RunState(codec, average, optimizer, schedule)
+    state.save(tmp_path, next_step=1)
+    before = (tmp_path / "state.pt").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(VqaudioError, match=r"^cannot write .*state\.pt: File too large"):
+            state.save(tmp_path, next_step=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (tmp_path / "state.pt").read_bytes() == before
+    assert os.listdir(tmp_path) == ["state.pt"]
+
+
+# Run folders
+
+
+def test_a_run_of_another_recipe_is_refused(undisturbed: Path, speech_folder: Path) -> None:
+    recipe = make_recipe(speech_folder, "optimizer.learning_rate=1e-3", "seed=1")
+    with pytest.raises(
+        TrainingError,
+        match=r"holds a run of another recipe \(they differ in seed, optimizer\): .* --out",
+    ):
+        train(recipe, undisturbed, device=CPU)
+
+
+def test_a_recipe_with_defaults_left_out_is_the_same_recipe(
+    undisturbed: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    """So a later version, with more keys, goes on with an older version's run."""
+    values = json.loads((undisturbed / "recipe.yaml").read_text(encoding="utf-8"))
+    del values["storage"], values["data"]["gain_db"]
+    (tmp_path / "recipe.yaml").write_text(json.dumps(values), encoding="utf-8")
+    claim_run_folder(tmp_path, make_recipe(speech_folder))
+
+
+def test_folders_that_hold_something_else_are_refused(speech_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(speech_folder)
+    (tmp_path / "thesis.tex").write_text("important")
+    with pytest.raises(TrainingError, match="is not empty and holds no run: give another folder"):
+        train(recipe, tmp_path, device=CPU)
+    with pytest.raises(TrainingError, match=r"thesis\.tex is not empty and holds no run"):
+        train(recipe, tmp_path / "thesis.tex", device=CPU)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+    (tmp_path / "thesis.tex").rename(tmp_path / "recipe.yaml")
+    with pytest.raises(RecipeError, match=r"recipe\.yaml is not a recipe"):
+        train(recipe, tmp_path, device=CPU)
+
+
+def test_what_a_killed_run_was_writing_is_removed(speech_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(speech_folder)
+    (tmp_path / ".recipe.123-0a1b2c3d.yaml").write_text("{")  # killed before anything else
+    claim_run_folder(tmp_path, recipe)
+    for name in (".state.123-0a1b2c3d.pt", ".model.123-0a1b2c3d.safetensors"):
+        (tmp_path / name).write_bytes(b"half")
+    claim_run_folder(tmp_path, recipe)
+    assert sorted(os.listdir(tmp_path)) == [".recipe.123-0a1b2c3d.yaml", "recipe.yaml"]
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", None])
+def test_a_state_that_cannot_be_read(
+    undisturbed: Path, speech_folder: Path, tmp_path: Path, content: bytes | None
+) -> None:
+    run = shutil.copytree(undisturbed, tmp_path / "run")
+    state = (run / "state.pt").read_bytes()
+    (run / "state.pt").write_bytes(state[: len(state) // 2] if content is None else content)
+    message = r"state\.pt cannot be resumed \(.+\): remove the run folder to start again"
+    with pytest.raises(TrainingError, match=message) as caught:
+        train(make_recipe(speech_folder), run, device=CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_corpus(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="nowhere is not a folder"):
+        train(make_recipe(tmp_path / "nowhere"), tmp_path / "run", device=CPU)
+
+
+def test_a_corpus_without_validation_speech_is_said(
+    speech_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one_speaker = shutil.copytree(speech_folder / "speaker1", tmp_path / "speech" / "one").parent
+    train(make_recipe(one_speaker, "steps=1"), tmp_path / "run", device=CPU)
+    assert "hold no speech to validate on" in capfd.readouterr().err
+    assert not log_lines(tmp_path / "run", "validation")
+
+
+# Steps that are no good
+
+
+@pytest.fixture
+def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[set[int]], None]:
+    """Makes the loss of these steps nan."""
+
+    def spoil(steps: set[int]) -> None:
+        usual, calls = MultiScaleMelLoss.forward, count()
+
+        def forward(self: MultiScaleMelLoss, waveform: Tensor, reference: Tensor) -> Tensor:
+            loss = usual(self, waveform, reference)
+            training = waveform.requires_grad
+            return loss * float("nan") if training and next(calls) in steps else loss
+
+        monkeypatch.setattr(MultiScaleMelLoss, "forward", forward)
+
+    return spoil
+
+
+def test_a_step_without_a_finite_gradient_is_skipped(
+    speech_folder: Path,
+    tmp_path: Path,
+    spoil: Callable[[set[int]], None],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    spoil({2, 3, 5})
+    path = train(make_recipe(speech_folder, "steps=8"), tmp_path / "run", device=CPU)
+    said = capfd.readouterr().err
+    for step in range(8):
+        assert (f"step {step}: the gradient is nan, step skipped" in said) == (step in {2, 3, 5})
+    codec = load_model(path).codec
+    assert all(weight.isfinite().all() for weight in codec.state_dict().values())
+
+
+def test_too_many_such_steps_end_the_run_with_the_last_good_state(
+    speech_folder: Path,
+    tmp_path: Path,
+    spoil: Callable[[set[int]], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "MAX_SKIPPED", 3)
+    spoil({1, 2, 5, 6, 7, 8})
+    run = tmp_path / "run"
+    message = (
+        r"the last 3 steps up to step 7 had no finite gradient: lower optimizer\.learning_rate"
+    )
+    with pytest.raises(TrainingError, match=message):
+        train(make_recipe(speech_folder, "steps=20"), run, device=CPU)
+    assert next_step(run) == 5
+    assert load_model(run / "model.safetensors").card["steps"] == 5
+
+
+def test_a_run_does_not_end_on_a_skipped_step(
+    speech_folder: Path, tmp_path: Path, spoil: Callable[[set[int]], None]
+) -> None:
+    spoil({2})
+    with pytest.raises(TrainingError, match="the last 1 steps up to step 2 had no finite gradient"):
+        train(make_recipe(speech_folder, "steps=3"), tmp_path / "run", device=CPU)
+    assert next_step(tmp_path / "run") == 2
