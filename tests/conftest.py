@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 import soundfile
 from sounds import SAMPLE_RATE, babble
+
+# The models of the tests are so small that threads mostly wait for each other: on two cores that
+# are busy otherwise, minutes in place of seconds. Read when torch is imported; subprocesses too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
-"""The command line, called in this process: importing torch anew would cost three seconds a call."""
+"""The command line, called in this process: importing torch costs three seconds a call."""
 
 from __future__ import annotations
 
 import io
-import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
@@ -12,6 +12,7 @@ from unittest.mock import patch
 import soundfile
 from sounds import SAMPLE_RATE, babble
 
+from vqaudio.checkpoint import Model, load_model
 from vqaudio.cli import main
 
 
@@ -38,6 +39,16 @@ class Terminal(io.TextIOWrapper):
         return True
 
 
+@cache
+def _load(path: Path, _changed: int) -> Model:
+    return load_model(path)
+
+
+def load_once(path: Path) -> Model:
+    """As `load_model`; checking a fingerprint again and again would take most of the time."""
+    return _load(path, path.stat().st_mtime_ns if path.exists() else 0)
+
+
 def vqaudio(*arguments: object, stdin: bytes = b"", terminal: tuple[str, ...] = ()) -> Result:
     """Run `vqaudio arguments...`; the streams named in `terminal` are no files but a terminal."""
     buffers = {"stdin": Pipe(stdin), "stdout": io.BytesIO(), "stderr": io.BytesIO()}
@@ -46,7 +57,10 @@ def vqaudio(*arguments: object, stdin: bytes = b"", terminal: tuple[str, ...] = 
         for name, buffer in buffers.items()
     }
     code = 0
-    with patch.multiple(sys, argv=["vqaudio", *map(str, arguments)], **streams):
+    with (
+        patch.multiple(sys, argv=["vqaudio", *map(str, arguments)], **streams),
+        patch("vqaudio.tokenizer.load_model", load_once),
+    ):
         try:
             main()
         except SystemExit as stop:
@@ -76,11 +90,10 @@ def refused(*arguments: object, stdin: bytes = b"") -> str:
 
 def listing(folder: Path) -> dict[str, bytes | None]:
     """All that lies below `folder`, hidden files too, with its content."""
+    paths = sorted(folder.rglob("*"))
     return {
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
-        for path in [
-            Path(parent, name) for parent, *names in os.walk(folder) for name in sum(names, [])
-        ]
+        for path in paths
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from shell import Terminal, done, listing, speak, vqaudio
+from shell import done, listing, speak, vqaudio
 from sounds import SAMPLE_RATE, babble
 
 from vqaudio import Tokens, load
@@ -44,21 +44,20 @@ def samples_of(path: str | Path) -> np.ndarray:
 # Length
 
 
-@pytest.mark.parametrize("form", ["npz", "json"])
 @pytest.mark.parametrize(
-    ("rate", "channels", "num_samples"),
+    ("rate", "channels", "num_samples", "form"),
     [
-        (16000, 1, 24001),
-        (44100, 2, 30000),
-        (8000, 1, 9999),
-        (48000, 6, 5000),
-        (11025, 1, 3001),
-        (16000, 1, 1),
-        (44100, 2, 1),
-        (8000, 1, 1),
-        (16000, 1, 320),
-        (16000, 1, 321),
-        (16000, 1, 10 * 16000 + 1),  # a piece and one sample
+        (16000, 1, 24001, "npz"),
+        (44100, 2, 30000, "json"),
+        (8000, 1, 9999, "npz"),
+        (48000, 6, 5000, "npz"),
+        (11025, 1, 3001, "npz"),
+        (16000, 1, 1, "json"),
+        (44100, 2, 1, "npz"),
+        (8000, 1, 1, "npz"),
+        (16000, 1, 320, "npz"),
+        (16000, 1, 321, "npz"),
+        (16000, 1, 10 * 16000 + 1, "npz"),  # a piece and one sample
     ],
 )
 def test_as_many_samples_come_out_as_went_in(
@@ -99,25 +98,19 @@ def test_ten_minutes_take_little_memory(command: str) -> None:
             file.write(babble(take % 6, take, seconds=20))
     if command == "detokenize":
         done("tokenize", "in.wav")
-    inputs = {"tokenize": "in.wav", "detokenize": "in.npz"}
+    source, target = {"tokenize": ("in.wav", "out.npz"), "detokenize": ("in.npz", "out.wav")}[
+        command
+    ]
     measure = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    call = [
-        *PROGRAM,
-        command,
-        inputs[command],
-        "--out",
-        f"out{'.npz .wav'.split()[command[0] == 'd']}",
-    ]
-    finished = subprocess.run(
-        [sys.executable, "-c", measure, *call], capture_output=True, check=True
-    )
+    call = [sys.executable, "-c", measure, *PROGRAM, command, source, "--out", target]
+    finished = subprocess.run(call, capture_output=True, check=True)
     kilobytes = int(finished.stdout.split()[-1])
     assert kilobytes < 1.5 * 2**20
     if command == "detokenize":
-        assert soundfile.info("out.wav").frames == seconds * SAMPLE_RATE
+        assert soundfile.info(target).frames == seconds * SAMPLE_RATE
 
 
 # Where results go
@@ -167,12 +160,13 @@ def test_a_folder_keeps_its_tree(here: Path) -> None:
     before = listing(here / "set")
     result = done("tokenize", "set", "--out", "tokens")
     assert len(result.lines) == 2
-    assert [name for name in listing(here / "tokens") if name.endswith(".npz")] == [
+    assert {name for name, content in listing(here / "tokens").items() if content} == {
         "one/a.npz",
         "two/deep/a.npz",
-    ]
+    }
     assert listing(here / "set") == before
-    speak(here / "tokens" / ".cache" / "c.json")  # hidden, and no tokens at all
+    (here / "tokens" / ".cache").mkdir()
+    (here / "tokens" / ".cache" / "c.json").write_text("hidden, and no tokens")
     (here / "tokens" / "folder.json").mkdir()
     result = done("detokenize", "tokens", "--out", "sound")
     assert len(result.lines) == 2
@@ -344,7 +338,8 @@ def test_train_then_use_the_model(speech_folder: Path, speech_file: Path, here: 
     done("detokenize", "t.npz", "--model", model)
     assert len(samples_of("t.wav")) == 24001
     result = vqaudio("detokenize", "t.npz", "--out", "again.wav")
-    assert (result.code, "another" in result.err or "this is model" in result.err) == (1, True)
+    assert result.code == 1
+    assert "decode them with the model that made them" in result.err
     done("train", recipe, *options, "--out", "elsewhere")
     assert (here / "elsewhere" / "model.safetensors").read_bytes() == model.read_bytes()
 
@@ -378,7 +373,7 @@ def test_help_and_tokens_do_not_wait_for_torch(speech_file: Path, here: Path) ->
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     lines = finished.stdout.decode().splitlines()
     assert lines[-1] == "[]"
-    assert "Usage: -c [OPTIONS] COMMAND [ARGS]..." in finished.stdout.decode()
+    assert "Usage: vqaudio [OPTIONS] COMMAND [ARGS]..." in finished.stdout.decode()
     for command in ("tokenize", "detokenize", "reconstruct", "describe", "train"):
         assert any(line.split()[:1] == [command] for line in lines)
 
@@ -436,4 +431,3 @@ def test_a_name_that_is_no_text_can_be_said(speech_file: Path, here: Path) -> No
     done("tokenize", speech_file, "--out", os.fsdecode(b"\xff.npz"))
     assert done("describe", os.fsdecode(b"\xff.npz")).code == 0
     assert os.listdir(os.fsencode(here)) == [b"\xff.npz"]
-    assert Terminal is not None

@@ -201,11 +201,14 @@ def test_a_server_without_ranges_that_always_breaks_is_given_up(
     assert len(mirror.requests) == 4
 
 
-def test_another_range_than_was_asked_for_is_not_appended(mirror: Mirror, tmp_path: Path) -> None:
+def test_another_range_than_was_asked_for_is_not_appended(
+    mirror: Mirror, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     mirror.answers = [Answer(stop_after=FAR), Answer(shift=-7)]
     fetch(f"{mirror.address}/file", tmp_path / "file", checksum=md5(DATA))
     assert (tmp_path / "file").read_bytes() == DATA
     assert [request.range for request in mirror.requests] == [None, f"bytes={FAR}-", None]
+    assert "the server sent another part than was asked for" in capsys.readouterr().err
 
 
 def test_a_file_that_is_all_there_is_only_checked(mirror: Mirror, tmp_path: Path) -> None:
@@ -308,6 +311,7 @@ def test_an_archive_is_unpacked_and_the_marker_written_last(nest: Path) -> None:
     inside = {member("corpus/licence"): b"free", member("corpus/split/a"): b"sound"}
     (nest / "a.tar.gz").write_bytes(tar_gz(inside))
     (nest / "corpus/other").mkdir(parents=True)
+    (nest / "a.tar.gz.unpacked/corpus/split/half").mkdir(parents=True)  # of a run that was killed
     unpack(nest / "a.tar.gz", nest, marker=nest / "corpus/split/.complete")
     assert names(nest) == {"a.tar.gz", "corpus"}
     assert names(nest / "corpus") == {"licence", "other", "split"}

@@ -96,7 +96,7 @@ def test_two_ranks_learn_what_one_learns(outcomes: list[dict[str, Outcome]], kin
     for name, value in alone.state.items():
         for outcome in outcomes:
             torch.testing.assert_close(outcome[kind].state[name], value, rtol=1e-5, atol=1e-5)
-    assert (alone.restarts > 0).all(), "no level had a restart: the test has lost its point"
+    assert alone.restarts.sum() > 5, "hardly a restart: the test has lost its point"
     assert torch.equal(outcomes[0][kind].restarts, alone.restarts)
     for step in range(STEPS):
         both = torch.cat([outcome[kind].codes[step] for outcome in outcomes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import tempfile
 from enum import Enum
@@ -91,9 +92,10 @@ def tokenize(
     from vqaudio.audio import find_audio
     from vqaudio.tokens import FORMATS
 
-    if format_ and out and out.suffix in FORMATS and out.suffix != f".{format_.value}":
-        raise typer.BadParameter(f"--out {out} does not fit --format {format_.value}")
     suffix = f".{(format_ or TokenFormat.npz).value}"
+    other_suffixes = {*FORMATS} - {suffix}
+    if format_ and out and out.suffix.lower() in other_suffixes and not os.path.isdir(out):
+        raise typer.BadParameter(f"--out {out} does not fit --format {format_.value}")
     jobs = plan_jobs(inputs, out, suffix=suffix, suffixes=tuple(FORMATS), find=find_audio)
     tokenizer = _load(model, device)
 

@@ -69,7 +69,7 @@ def download(root: Path, splits: Sequence[str]) -> None:
         return
     with only_one(root / "LibriSpeech"):
         missing = _missing(root, splits)  # another process may have brought them meanwhile
-        address = os.environ.get(MIRROR, ADDRESS).rstrip("/")
+        address = (os.environ.get(MIRROR) or ADDRESS).rstrip("/")
         if missing:
             size = decimal(sum(ARCHIVES[split].num_bytes for split in missing))
             print(

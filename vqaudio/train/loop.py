@@ -42,7 +42,8 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     Stopped at any moment, the same call goes on from the last checkpoint; Ctrl-C writes one first.
     On CPU, with the same number of threads, the model is that of an undisturbed run.
 
-    Raises TrainingError, CorpusError; VqaudioError when the run folder cannot be written.
+    Raises TrainingError, CorpusError; RecipeError when the folder's recipe is none; VqaudioError
+    when the folder cannot be written.
     """
     claim_run_folder(run, recipe)
     torch.manual_seed(recipe.seed)

@@ -66,7 +66,7 @@ class RunState(NamedTuple):
 def claim_run_folder(run: Path, recipe: Recipe) -> None:
     """Create the folder with the recipe in it, or check that it holds a run of this recipe.
 
-    Raises TrainingError when it holds something else.
+    Raises TrainingError when it holds something else, RecipeError when its recipe is none.
     """
     path = run / "recipe.yaml"
     if path.exists():
