@@ -15,6 +15,9 @@ from sounds import SAMPLE_RATE, babble
 from vqaudio.checkpoint import Model, load_model
 from vqaudio.cli import main
 
+PROGRAM = [sys.executable, "-c", "from vqaudio.cli import main; main()"]
+"""The command line as another process."""
+
 
 class Result(NamedTuple):
     code: int

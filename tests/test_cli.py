@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from shell import done, listing, speak, vqaudio
+from shell import PROGRAM, done, listing, speak, vqaudio
 from sounds import SAMPLE_RATE, babble
 
 from vqaudio import Tokens, load
 from vqaudio.tokenizer import Tokenizer
 
 ROOT = Path(__file__).parent.parent
-PROGRAM = [sys.executable, "-c", "from vqaudio.cli import main; main()"]
 
 
 @pytest.fixture(scope="session")
@@ -87,6 +86,16 @@ def test_extreme_sounds_keep_their_length(name: str) -> None:
     done("tokenize", "in.flac")
     done("detokenize", "in.npz")
     assert len(samples_of("in.wav")) == 8000
+
+
+def test_real_speech_keeps_its_length() -> None:
+    recordings = ROOT.parent / "shared" / "data" / "LibriSpeech" / "dev-clean"
+    path = min(recordings.rglob("*.flac"), default=None)
+    if path is None:
+        pytest.skip("needs LibriSpeech dev-clean")
+    done("tokenize", path, "--out", "t.npz")
+    done("detokenize", "t.npz", "--out", "out.flac")
+    assert soundfile.info("out.flac").frames == soundfile.info(path).frames
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vqaudio
-from vqaudio import AudioError, ModelError, Tokenizer, TokensError
+from vqaudio import AudioError, ModelError, Tokenizer, Tokens, TokensError
 from vqaudio.checkpoint import Model, load_model, save_model
 from vqaudio.codec import Codec, CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
 from vqaudio.tokenizer import find_model
@@ -98,9 +99,7 @@ def test_batch_and_piece_length_change_no_code(
     assert together.encode_batch(sounds) == alone
     whole = tokenizer_of(model)
     for tokens in alone:
-        torch.testing.assert_close(
-            together.decode(tokens), whole.decode(tokens), rtol=0, atol=1e-4
-        )
+        torch.testing.assert_close(together.decode(tokens), whole.decode(tokens), rtol=0, atol=1e-4)
 
 
 def test_many_codes_occur(model: Model) -> None:
@@ -161,6 +160,16 @@ def test_fewer_levels_are_the_first_levels(model: Model) -> None:
     assert not torch.equal(coarse, tokenizer.decode(tokens))
 
 
+@pytest.mark.parametrize("rate", [1600.0, np.int64(1600), np.float32(4410)])
+def test_any_kind_of_number_is_a_sample_rate(
+    model: Model, rate: float | np.number, tmp_path: Path
+) -> None:
+    tokens = tokenizer_of(model).encode(sound(500), rate)
+    tokens.save(tmp_path / "a.json")
+    assert Tokens.load(tmp_path / "a.json") == tokens
+    assert tokens.source == (int(rate), 500, 1)
+
+
 @pytest.mark.parametrize("levels", [0, 4, -1])
 def test_levels_that_the_model_lacks_are_refused(model: Model, levels: int) -> None:
     with pytest.raises(TokensError, match="the model has 1 to 3"):
@@ -179,6 +188,8 @@ def test_levels_that_the_model_lacks_are_refused(model: Model, levels: int) -> N
         (np.array(0.5), "shape"),
         (np.zeros(10, complex), "no waveform"),
         (np.zeros(10, np.uint8), "no waveform"),
+        ([0, 1000, -1000], "samples of type int64 are no waveform"),
+        (np.full(10, 1e300), "infinite"),
     ],
 )
 def test_what_is_no_sound_is_refused(model: Model, samples: np.ndarray, words: str) -> None:
@@ -197,6 +208,33 @@ def test_tokens_of_another_model_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TokensError, match="decode them with the model that made them"):
         other.decode_file(tokens, tmp_path / "out.wav")
     assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"codebook_sizes": (65536, 16, 16), "codes": np.full((3, 4), 15)},
+        {"codebook_sizes": (16,) * 4, "codes": np.zeros((4, 4), int)},
+        {"hop_length": 100, "codes": np.zeros((3, 1), int)},
+        {"sample_rate": 16000},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_tokens_that_do_not_fit_the_model_they_name_are_refused(
+    model: Model, changes: dict[str, Any]
+) -> None:
+    tokenizer = tokenizer_of(model)
+    parts = {
+        "codes": np.zeros((3, 4), int),
+        "num_samples": 100,
+        "sample_rate": 1600,
+        "hop_length": HOP,
+        "codebook_sizes": (16,) * 3,
+        "model": tokenizer.fingerprint,
+    }
+    assert tokenizer.decode(Tokens(**parts)).shape == (1, 100)
+    with pytest.raises(TokensError, match="other rates or codebook sizes"):
+        tokenizer.decode(Tokens(**{**parts, **changes}))
 
 
 def test_the_bundled_model_works_offline_and_says_what_it_is() -> None:
