@@ -40,7 +40,8 @@ def main() -> None:
         for levels, (clear, distance) in rows.items():
             rate = tokenizer.codec.bitrate(levels)
             print(f"| {label} | {levels} | {rate:.0f} | {show(clear)} | {show(distance)} |")
-    print("\n| model | level | tokens | used | perplexity | entropy, bit |\n|---|---|---|---|---|---|")
+    print("\n| model | level | tokens | used | perplexity | entropy, bit |")
+    print("|---|---|---|---|---|---|")
     for label, usage in usages.items():
         for level, book in enumerate(usage):
             print(

@@ -18,6 +18,8 @@ def describe_codec(codec: Codec) -> dict[str, Any]:
     config = codec.config
     field = codec.receptive_field
     receptive_field = field.last - field.first + 1
+    encoder, decoder = _count(codec.encoder), _count(codec.decoder)
+    codebooks = sum(book.centroids.numel() for book in codec.quantizer.books)
     return {
         "family": config.backbone.family,
         "causal": config.causal,
@@ -28,9 +30,10 @@ def describe_codec(codec: Codec) -> dict[str, Any]:
         "codebook_sizes": list(codec.codebook_sizes),
         "tokens_per_second": codec.frame_rate * len(codec.codebook_sizes),
         "bitrates": [codec.bitrate(n + 1) for n in range(len(codec.codebook_sizes))],
-        "encoder_parameters": _count(codec.encoder),
-        "decoder_parameters": _count(codec.decoder),
-        "codebook_values": sum(book.centroids.numel() for book in codec.quantizer.books),
+        "encoder_parameters": encoder,
+        "decoder_parameters": decoder,
+        "codebook_values": codebooks,
+        "size": encoder + decoder + codebooks,
         "receptive_field": receptive_field,
         "receptive_field_seconds": receptive_field / codec.sample_rate,
         "latency_seconds": codec.latency,

@@ -86,8 +86,9 @@ class Recipe(Config):
     data: DataConfig
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16: autocast of the networks; the quantizer stays in float32."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """bfloat16: autocast of the networks; quantizer, spectra and losses stay in float32. auto:
+    bfloat16 on a device that computes in it natively."""
     storage: Literal["float32", "float16"] = "float32"
     """Of the weights in the model file."""
     log_every: PositiveInt = 50

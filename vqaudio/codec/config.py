@@ -65,7 +65,8 @@ class QuantizerConfig(Config):
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     """Of the moving averages, per training step."""
     restart_below: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """A code is dead below this fraction of the fair share; 0 switches restarts off."""
+    """A code is dead below this fraction of the fair share; 0 switches restarts off, but for codes
+    that float32 is about to forget."""
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Fraction of training items that use only their first levels."""
 

@@ -52,6 +52,11 @@ class Codebook(Protocol):
     def __call__(self, x: Tensor, mask: Tensor | None = None) -> Quantized: ...
 
 
+def dead_codes(counts: Tensor, restart_below: float) -> Tensor:
+    """[K] -> [K] bool: which codes got less than this fraction of the fair share, the mean."""
+    return counts < (restart_below * counts.mean()).clamp(min=FORGOTTEN)
+
+
 def masked_mean_square(difference: Tensor, mask: Tensor | None) -> Tensor:
     """[N, D], [N] or None -> scalar: mean square over the vectors that the mask keeps."""
     if mask is None:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.quantizers.batch import Batch
-from vqaudio.quantizers.codebook import FORGOTTEN, Quantized, flatten, masked_mean_square
+from vqaudio.quantizers.codebook import Quantized, dead_codes, flatten, masked_mean_square
 from vqaudio.quantizers.search import nearest
 
 
@@ -116,8 +116,8 @@ class EmaCodebook(nn.Module):
         return self._restart_dead(batch)
 
     def _restart_dead(self, batch: Batch) -> Tensor:
+        dead = dead_codes(self.counts, self.restart_below)
         fair_share = self.counts.mean()
-        dead = self.counts < (self.restart_below * fair_share).clamp(min=FORGOTTEN)
         vectors = batch.draw(self.codebook_size, self.updates)
         self.counts.copy_(torch.where(dead, fair_share, self.counts))
         self.sums.copy_(torch.where(dead[:, None], fair_share * vectors, self.sums))

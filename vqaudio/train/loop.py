@@ -83,6 +83,9 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     first = state.restore(run)
     loader = batches(crops, first=first, steps=recipe.steps, workers=recipe.data.workers)
 
+    in_bfloat16 = recipe.precision == "bfloat16" or (
+        recipe.precision == "auto" and _computes_bfloat16(device)
+    )
     skipped = 0
     restarts = torch.zeros(recipe.codec.quantizer.num_codebooks, dtype=torch.int64, device=device)
     last_checkpoint = time.monotonic()
@@ -93,9 +96,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
             with log.waiting():
                 waveform = next(loader).to(device)
 
-            with torch.autocast(
-                device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"
-            ):
+            with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
                 output = codec(waveform)
             mel = mel_loss(output.waveform[..., :num_samples], waveform)
             loss = mel + recipe.loss.commitment * output.commitment + output.codebook_loss
@@ -190,6 +191,15 @@ def find_speech(recipe: Recipe) -> Speech:
         for split in wanted.validation:
             speech.validation.extend(corpus.utterances(root, split))
     return speech
+
+
+def _computes_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 products are native: emulated ones are slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Older releases of torch cannot say.
+    features: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
 
 
 def _learning_rate_factor(step: int, config: OptimizerConfig, steps: int) -> float:

@@ -3,45 +3,24 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from ruamel.yaml import YAML
-from torch import nn
 
 from vqaudio.codec import Codec
+from vqaudio.describe import describe_codec, to_lines
 from vqaudio.recipe import Recipe
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """A run in numbers."""
 
     recipe: Recipe
-    encoder_parameters: int
-    decoder_parameters: int
-    codebook_parameters: int
-    """Values in the centroids of all levels."""
-    receptive_field: int
-    """Samples that a frame is encoded from."""
-    latency: float
-    """Seconds from a sample's arrival until it can be played, computing not counted."""
-    frame_rate: float
-    """Frames per second."""
-    bitrates: tuple[float, ...]
-    """bit/s with the first level, the first two, ... all."""
+    codec: dict[str, Any]
+    """As `vqaudio.describe.describe_codec` says it."""
     vectors_per_step: int
     """Frames in a batch: what each codebook learns from at a time."""
-
-    @property
-    def parameters(self) -> int:
-        """Of the whole model."""
-        return self.encoder_parameters + self.decoder_parameters + self.codebook_parameters
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Of all levels."""
-        return self.frame_rate * len(self.bitrates)
 
     @property
     def warning(self) -> str | None:
@@ -56,27 +35,14 @@ class Plan:
         )
 
     def lines(self) -> list[str]:
-        """The recipe with all its defaults, and the numbers, as text."""
-        recipe = self.recipe
-        bitrates = " ".join(f"{rate:g}" for rate in self.bitrates)
+        """The recipe with all its defaults, an empty line, and the numbers, as text."""
         facts = {
-            "parameters": (
-                f"{self.parameters:,} (encoder {self.encoder_parameters:,}, "
-                f"decoder {self.decoder_parameters:,}, codebooks {self.codebook_parameters:,})"
-            ),
-            "receptive field": (
-                f"{self.receptive_field} samples, "
-                f"{1000 * self.receptive_field / recipe.codec.sample_rate:g} ms"
-            ),
-            "latency": f"{1000 * self.latency:g} ms",
-            "frame rate": f"{self.frame_rate:g} frames/s",
-            "tokens": f"{self.tokens_per_second:g} tokens/s",
-            "bitrates": f"{bitrates} bit/s with 1 to {len(self.bitrates)} levels",
-            "steps": f"{recipe.steps}, {self.vectors_per_step} vectors each",
-            "heard": f"{recipe.hours_heard:.2f} hours of speech",
+            **self.codec,
+            "steps": self.recipe.steps,
+            "vectors_per_step": self.vectors_per_step,
+            "hours_heard": self.recipe.hours_heard,
         }
-        lines = [*_to_yaml(recipe).splitlines(), ""]
-        lines += [f"{name + ':':17}{fact}" for name, fact in facts.items()]
+        lines = [*_to_yaml(self.recipe).splitlines(), "", *to_lines(facts)]
         return lines + ([f"warning: {self.warning}"] if self.warning else [])
 
 
@@ -84,23 +50,9 @@ def plan(recipe: Recipe) -> Plan:
     """Work out `recipe` from its text alone: no data, no network, no memory for weights."""
     with torch.device("meta"):
         codec = Codec(recipe.codec)
-    span = codec.receptive_field
     num_samples = round(recipe.data.crop_seconds * codec.sample_rate)
-    return Plan(
-        recipe=recipe,
-        encoder_parameters=_count(codec.encoder),
-        decoder_parameters=_count(codec.decoder),
-        codebook_parameters=sum(book.centroids.numel() for book in codec.quantizer.books),
-        receptive_field=span.last - span.first + 1,
-        latency=codec.latency,
-        frame_rate=codec.frame_rate,
-        bitrates=tuple(codec.bitrate(n + 1) for n in range(len(codec.codebook_sizes))),
-        vectors_per_step=recipe.data.batch_size * -(-num_samples // codec.hop_length),
-    )
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    frames = -(-num_samples // codec.hop_length)
+    return Plan(recipe, describe_codec(codec), recipe.data.batch_size * frames)
 
 
 def _to_yaml(recipe: Recipe) -> str:
