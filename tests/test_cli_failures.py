@@ -315,9 +315,15 @@ def test_a_full_disk(call: list[str], here: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_full_disk_below_standard_output() -> None:
+    buffered = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     with open("/dev/full", "wb") as full:
-        call = [*PROGRAM, "describe", "good.npz"]
-        finished = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, check=False)
+        finished = subprocess.run(
+            [*PROGRAM, "describe", "good.npz"],
+            env=buffered,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
     assert finished.returncode == 1
     assert finished.stderr == b"vqaudio: cannot go on: [Errno 28] No space left on device\n"
 

@@ -114,7 +114,7 @@ def bootstrap_interval(
     and Tibshirani 1993, chapter 13). The seed is fixed. nan values are left out; with none left
     the mean is nan. The limits are nan with fewer than two values, or with an infinite one.
     """
-    from scipy.stats import bootstrap  # type: ignore[import-untyped]  # a second to import
+    from scipy.stats import bootstrap  # a second to import
 
     kept = [float(value) for value in values if not math.isnan(value)]
     mean = sum(kept) / len(kept) if kept else math.nan
