@@ -352,19 +352,47 @@ def test_integers_stored_as_floats_are_recognised(tmp_path: Path) -> None:
         audio.read(path)
 
 
-def test_a_truncated_wav_is_read_to_its_end_and_a_flac_refused(tmp_path: Path) -> None:
-    for suffix in (".wav", ".flac"):
-        path = tmp_path / f"a{suffix}"
-        audio.write(path, noise(160000), 16000)
-        data = path.read_bytes()
-        path.write_bytes(data[: len(data) // 2])
-    half = audio.read(tmp_path / "a.wav").waveform
-    assert 79900 < half.size < 80000
-    stream = audio.read_blocks(tmp_path / "a.flac", block_seconds=1)
+@pytest.mark.parametrize("suffix", [".wav", ".aiff", ".au", ".w64"])
+def test_a_truncated_file_of_plain_samples_is_refused(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    soundfile.write(path, noise(160000)[0], 16000)
+    assert audio.read(path).waveform.size == 160000
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(
+        AudioError, match=rf"a\{suffix} is truncated: its header promises 320\d\d\d"
+    ):
+        audio.read_blocks(path)
+
+
+@pytest.mark.parametrize("size", [0x7FFFFFFF, 0xFFFFFFFF])
+def test_a_wav_that_was_piped_is_read_to_its_end(size: int, tmp_path: Path) -> None:
+    # Its header was written before anybody knew how long it would be.
+    path = tmp_path / "a.wav"
+    audio.write(path, noise(16000), 16000)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"data") + 4
+    data[place : place + 4] = size.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert audio.read(path).waveform.size == 16000
+
+
+def test_a_truncated_flac_is_refused_where_it_breaks(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    audio.write(path, noise(160000), 16000)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    stream = audio.read_blocks(path, block_seconds=1)
     with pytest.raises(AudioError, match=r"a\.flac is damaged after [34]\.\d\d s \("):
         list(stream)
     assert stream.num_samples >= 48000
     assert list(stream) == []
+
+
+def test_a_file_name_need_not_be_text(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.wav"))
+    audio.write(path, noise(100), 16000)
+    assert audio.read(path).waveform.shape == (1, 100)
 
 
 @pytest.mark.parametrize(

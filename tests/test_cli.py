@@ -246,7 +246,7 @@ def test_nothing_is_replaced_without_force(speech_file: Path, here: Path) -> Non
         result = vqaudio(*call)
         assert (result.code, listing(here)) == (1, before)
         assert result.err == (
-            f"vqaudio: {call[-1]} exists: give another --out, or --force to replace it\n"
+            f"vqaudio: {call[-1]} exists: give another name, or --force to replace it\n"
         )
         done(*call, "--force")
         assert listing(here)[str(call[-1])] != b"precious"

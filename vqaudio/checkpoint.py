@@ -1,8 +1,8 @@
 """Model files: one safetensors file, weights and everything needed to use them.
 
-The header holds one JSON object under "vqaudio": format_version, config, fingerprint, and card
-(what the training wants known: recipe, data, steps, licence). No pickle; reading a model runs no
-code of its author.
+The header holds one JSON object under "vqaudio": format_version, config, fingerprint (of what
+determines codes), checksum (of all weights) and card (what the training wants known: recipe, data,
+steps, licence). No pickle; reading a model runs no code of its author.
 
 Codebooks are stored as centroids. Counts and sums are the state of a training run; a model that
 has been loaded starts with all codes equally used.
@@ -53,6 +53,7 @@ def save_model(
     header = {
         "format_version": FORMAT_VERSION,
         "fingerprint": fingerprint,
+        "checksum": _checksum(tensors),
         "config": codec.config.model_dump(mode="json"),
         "card": card,
     }
@@ -74,6 +75,10 @@ def load_model(path: Path) -> Model:
             f"{path} has model format {version}, this vqaudio reads {FORMAT_VERSION}: "
             "install the vqaudio it was written with, or a newer one."
         )
+    if _checksum(tensors) != header.get("checksum"):
+        raise ModelError(
+            f"{path} is damaged: its weights are not those that were saved; get it again."
+        )
     try:
         config = CodecConfig.model_validate_json(json.dumps(header["config"]))
         codec = Codec(config)
@@ -94,8 +99,8 @@ def load_model(path: Path) -> Model:
         ) from error
     if fingerprint != header.get("fingerprint"):
         raise ModelError(
-            f"{path} is damaged: its weights have fingerprint {fingerprint}, its header says "
-            f"{header.get('fingerprint')}; get the file again."
+            f"{path} has fingerprint {fingerprint}, its header says {header.get('fingerprint')}: "
+            "the header was changed; get the file again."
         )
     return Model(codec.eval(), fingerprint, header.get("card", {}))
 
@@ -134,11 +139,30 @@ def _weights(codec: Codec) -> dict[str, Tensor]:
     return tensors
 
 
+CODE_FACTS: Any = {
+    "sample_rate": True,
+    "causal": True,
+    "backbone": {"family", "hop_length", "window_length", "strides", "width", "encoder_blocks"},
+}
+"""What of a configuration has a say in codes. Named one by one: a key that is added to the
+configuration later must not give the models of today another fingerprint."""
+
+
 def _fingerprint(config: CodecConfig, weights: dict[str, Tensor]) -> str:
-    """SHA-256 over what determines codes: configuration, encoder and codebooks as float32."""
-    digest = hashlib.sha256(config.model_dump_json().encode())
+    """SHA-256 over what determines codes: CODE_FACTS, encoder and codebooks as float32."""
+    facts = config.model_dump(mode="json", include=CODE_FACTS)
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(weights):
         if name.startswith(("encoder.", "quantizer.")):
             digest.update(name.encode())
             digest.update(weights[name].detach().to("cpu", torch.float32).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over all weights as they are stored."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype}".encode())
+        digest.update(tensors[name].flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -7,6 +7,7 @@ therefore sees what an undisturbed one would have seen, whatever the number of w
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -95,7 +96,7 @@ def read_crop(
     Seeks: reads the crop and no more, however long the file is. Raises AudioError.
     """
     try:
-        with soundfile.SoundFile(utterance.path) as file:
+        with soundfile.SoundFile(os.fsencode(utterance.path)) as file:
             wanted = -(-num_samples * file.samplerate // sample_rate)
             file.seek(int(place * max(file.frames - wanted, 0)))
             samples = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)

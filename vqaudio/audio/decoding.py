@@ -7,6 +7,7 @@ optional dependency: m4a, aac, webm, G.722.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +29,13 @@ READ_FRAMES = 16_384
 
 # Formats without a header, which nobody can recognise by content.
 RAW_FORMATS = {".g722": "g722"}
+
+# How libsndfile notes that the samples of a wav, aiff, w64 or au end too early.
+SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.M)
+
+# Sizes from here on stand in headers that were written before the size was known (a recording
+# that was piped); libsndfile then reads to the end, and so do we.
+STREAMED_SIZE = 0x7FFF_0000
 
 
 class AudioInfo(NamedTuple):
@@ -65,6 +73,7 @@ def open_audio(source: Source) -> Iterator[Decoder]:
             except (soundfile.SoundFileError, TypeError) as error:  # TypeError: a file named .raw
                 refusal = _sentence(error)
             else:
+                _refuse_truncated(name, sound)
                 yield Decoder(name, _soundfile_info(sound), _soundfile_blocks(name, sound))
                 return
         file.seek(0)
@@ -87,7 +96,7 @@ class _File(NamedTuple):
     file: IO[bytes]  # seekable, at its beginning
     # For libsndfile: the path where there is one. It reads a Python file through callbacks, and an
     # exception in a callback, such as Ctrl-C, is printed and forgotten.
-    handle: str | IO[bytes]
+    handle: bytes | IO[bytes]
 
 
 @contextmanager
@@ -99,7 +108,8 @@ def _open_file(source: Source) -> Iterator[_File]:
         else:
             name = str(getattr(source, "name", "the audio stream"))
             file = source
-        handle: str | IO[bytes] = file if file is source else name
+        # As bytes, because a file name need not be text, and soundfile insists that it is.
+        handle: bytes | IO[bytes] = file if file is source else os.fsencode(name)
         if not file.seekable():
             # A pipe. Decoders jump (to the size of a flac, to the index at the end of an m4a), so
             # it is copied first: to the disk, because ten hours do not belong in memory.
@@ -121,6 +131,20 @@ def _open_path(name: str) -> IO[bytes]:
         raise AudioError(f"{name} is a folder; name an audio file") from None
     except OSError as error:
         raise AudioError(f"cannot read {name}: {error.strerror}; check the file") from error
+
+
+def _refuse_truncated(name: str, sound: _ForwardSound) -> None:
+    """Raises AudioError where the header promises more sound than the file has.
+
+    libsndfile reads what is there, and notes the promise in its log, for the formats that store
+    plain samples. A cut mp3 or ogg looks like a shorter one; a cut flac fails while it is read.
+    """
+    for promised, there in SHORTFALL.findall(sound.extra_info):
+        if int(there) < int(promised) < STREAMED_SIZE:
+            raise AudioError(
+                f"{name} is truncated: its header promises {promised} bytes of sound, {there} are "
+                "there; fetch it again"
+            )
 
 
 def _soundfile_info(sound: _ForwardSound) -> AudioInfo:

@@ -72,7 +72,7 @@ class AudioWriter:
             self._temporary = stack.enter_context(atomic(self.path))
             try:
                 self._sound: Any = soundfile.SoundFile(
-                    self._temporary, "w", self.sample_rate, 1, subtype, format=format_
+                    os.fsencode(self._temporary), "w", self.sample_rate, 1, subtype, format=format_
                 )
             except soundfile.SoundFileError as error:
                 raise self._failed(error) from error
@@ -131,7 +131,7 @@ class AudioWriter:
                 raise AudioError(f"cannot write {self.path}: there are no samples to write")
             # libsndfile keeps quiet about some failed writes (Vorbis on a full disk), so the file
             # itself is asked.
-            if soundfile.info(self._temporary).frames != self.num_samples:
+            if soundfile.info(os.fsencode(self._temporary)).frames != self.num_samples:
                 raise self._failed(None)
         except soundfile.SoundFileError as failure:
             if kind is None:  # else the first error is the one to tell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 import tempfile
 from enum import Enum
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vqaudio.cli.jobs import STDIO, Job, plan_jobs, refuse_to_overwrite, report, run_jobs, say
+from vqaudio.cli.jobs import STDIO, Job, plan_jobs, report, run_jobs, say
 from vqaudio.errors import TokensError, VqaudioError
 
 if TYPE_CHECKING:
@@ -100,8 +101,7 @@ def tokenize(
     tokenizer = _load(model, device)
 
     def work(job: Job) -> str:
-        sound = sys.stdin.buffer if job.source == STDIO else job.source
-        tokens = tokenizer.encode_file(sound, num_codebooks=levels)
+        tokens = _encode(tokenizer, job.source, levels)
         if job.target == STDIO:
             sys.stdout.buffer.write(tokens.to_bytes(suffix))
             sys.stdout.buffer.flush()
@@ -140,10 +140,7 @@ def detokenize(
             tokens = Tokens.from_bytes(sys.stdin.buffer.read(), "standard input")
         else:
             tokens = Tokens.load(job.source)
-        if job.target == STDIO:
-            _decode_to_stdout(tokenizer, tokens)
-        else:
-            tokenizer.decode_file(tokens, job.target)
+        _decode(tokenizer, tokens, job.target)
         return f"{job.source} -> {job.target}: {_sound_summary(tokens)}"
 
     run_jobs(jobs, work, force=force, verb="detokenize")
@@ -159,11 +156,19 @@ def reconstruct(
     force: ForceOption = False,
 ) -> None:
     """Tokenize and detokenize in one go, to hear what the tokens keep."""
-    refuse_to_overwrite(target, force=force)
+    from vqaudio.audio import WRITE_FORMATS, find_audio
+
+    jobs = plan_jobs(
+        [source], target, suffix=".wav", suffixes=tuple(WRITE_FORMATS), find=find_audio
+    )
     tokenizer = _load(model, device)
-    tokens = tokenizer.encode_file(source, num_codebooks=levels)
-    tokenizer.decode_file(tokens, target)
-    say(f"{source} -> {target}: {_summary(tokens)}{_conversion(tokens)}")
+
+    def work(job: Job) -> str:
+        tokens = _encode(tokenizer, job.source, levels)
+        _decode(tokenizer, tokens, job.target)
+        return f"{job.source} -> {job.target}: {_summary(tokens)}{_conversion(tokens)}"
+
+    run_jobs(jobs, work, force=force, verb="reconstruct")
 
 
 @app.command()
@@ -273,15 +278,22 @@ def _find_token_files(folder: Path) -> list[Path]:
     return found
 
 
-def _decode_to_stdout(tokenizer: Tokenizer, tokens: Tokens) -> None:
+def _encode(tokenizer: Tokenizer, source: Path, levels: int | None) -> Tokens:
+    sound = sys.stdin.buffer if source == STDIO else source
+    return tokenizer.encode_file(sound, num_codebooks=levels)
+
+
+def _decode(tokenizer: Tokenizer, tokens: Tokens, target: Path) -> None:
+    if target != STDIO:
+        tokenizer.decode_file(tokens, target)
+        return
     # A wav header comes first and says how long the sound is: it is written when that is known.
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "out.wav"
         tokenizer.decode_file(tokens, wav)
         with wav.open("rb") as file:
-            while block := file.read(1 << 20):
-                sys.stdout.buffer.write(block)
-            sys.stdout.buffer.flush()
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
 
 
 def _summary(tokens: Tokens) -> str:

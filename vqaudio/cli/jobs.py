@@ -45,12 +45,10 @@ def plan_jobs(
     """
     if out is not None and not os.path.isdir(out) and (out == STDIO or out.suffix):
         if len(inputs) > 1 or os.path.isdir(inputs[0]):
-            raise VqaudioError(
-                f"--out {out} is one file, but several are to be written: give a folder"
-            )
+            raise VqaudioError(f"{out} is one file, but several are to be written: give a folder")
         if out != STDIO and out.suffix.lower() not in suffixes:
             raise VqaudioError(
-                f"--out {out} has an unknown suffix: it must be {' or '.join(suffixes)}; a folder "
+                f"{out} has an unknown suffix: it must be {' or '.join(suffixes)}; a folder "
                 "with a dot in its name must exist"
             )
         return [Job(inputs[0], out)]
@@ -118,7 +116,7 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str], *, force: bool, ve
 def refuse_to_overwrite(path: Path, *, force: bool) -> None:
     """Raises VqaudioError when something is at `path`, unless `force`."""
     if not force and path != STDIO and os.path.exists(path):
-        raise VqaudioError(f"{path} exists: give another --out, or --force to replace it")
+        raise VqaudioError(f"{path} exists: give another name, or --force to replace it")
 
 
 def say(text: str) -> None:

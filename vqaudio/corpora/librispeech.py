@@ -150,6 +150,6 @@ def _transcript(path: Path) -> dict[str, str]:
 
 def _seconds(path: Path) -> float:
     try:
-        return float(soundfile.info(path).duration)
+        return float(soundfile.info(os.fsencode(path)).duration)
     except soundfile.SoundFileError:
         raise CorpusError(f"{path} cannot be read: unpack the archive of its split anew.") from None

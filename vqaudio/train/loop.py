@@ -26,7 +26,7 @@ from vqaudio.quantizers import CodebookUsage
 from vqaudio.quantizers.usage import count_codes
 from vqaudio.recipe import OptimizerConfig, Recipe
 from vqaudio.train.log import RunLog
-from vqaudio.train.state import RunState, claim_run_folder
+from vqaudio.train.state import RunState, check_run_folder, claim_run_folder
 
 MAX_SKIPPED = 50
 """Steps in a row with a loss or gradient that is no number, after which the run is lost."""
@@ -45,9 +45,10 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     Raises TrainingError, CorpusError; RecipeError when the folder's recipe is none; VqaudioError
     when the folder cannot be written.
     """
-    claim_run_folder(run, recipe)
-    torch.manual_seed(recipe.seed)
+    check_run_folder(run, recipe)
     speech = find_speech(recipe)
+    claim_run_folder(run, recipe)  # not before there is speech: another root makes another recipe
+    torch.manual_seed(recipe.seed)
     sample_rate = recipe.codec.sample_rate
     num_samples = round(recipe.data.crop_seconds * sample_rate)
     crops = Crops(

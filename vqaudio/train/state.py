@@ -63,8 +63,8 @@ class RunState(NamedTuple):
             ) from error
 
 
-def claim_run_folder(run: Path, recipe: Recipe) -> None:
-    """Create the folder with the recipe in it, or check that it holds a run of this recipe.
+def check_run_folder(run: Path, recipe: Recipe) -> None:
+    """Check that `run` is new or empty, or holds a run of this recipe.
 
     Raises TrainingError when it holds something else, RecipeError when its recipe is none.
     """
@@ -79,7 +79,15 @@ def claim_run_folder(run: Path, recipe: Recipe) -> None:
             )
     elif run.exists() and not _is_empty_folder(run):
         raise TrainingError(f"{run} is not empty and holds no run: give another folder with --out.")
-    else:
+
+
+def claim_run_folder(run: Path, recipe: Recipe) -> None:
+    """Put the recipe into a new run folder, or tidy up after an earlier call.
+
+    Raises VqaudioError when it cannot be written.
+    """
+    path = run / "recipe.yaml"
+    if not path.exists():
         values = recipe.model_dump(mode="json")
         with atomic(path) as temporary:  # JSON is YAML 1.2
             temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
