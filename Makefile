@@ -9,12 +9,12 @@ BIN := .venv/bin
 
 # Installed again only when the project's metadata changed.
 .venv/installed: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@
 
 demo: .venv/installed
-	$(BIN)/vqaudio demo $(IN)
+	$(BIN)/vqaudio demo --force $(if $(IN),"$(IN)")
 
 check: .venv/installed
 	$(BIN)/ruff format --check .

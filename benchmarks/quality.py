@@ -17,15 +17,14 @@ import torch
 import vqaudio
 from vqaudio import audio
 from vqaudio.metrics import Interval, bootstrap_interval, mel_distance, stoi
-from vqaudio.quantizers import CodebookUsage
-from vqaudio.quantizers.usage import count_codes
+from vqaudio.quantizers import CodebookUsage, count_codes
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder of sound files")
     parser.add_argument("--model", action="append", help="model file or name; repeatable")
-    parser.add_argument("--levels", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--levels", type=int, nargs="+", help="those of 1 2 4 8 without it")
     arguments = parser.parse_args()
 
     files = audio.find_audio(arguments.data)
@@ -36,7 +35,8 @@ def main() -> None:
     for name in arguments.model or [None]:
         tokenizer = vqaudio.load(name)
         label = name or "bundled"
-        rows, usages[label] = evaluate(tokenizer, files, arguments.levels)
+        levels_of_model = arguments.levels or default_levels(len(tokenizer.codec.codebook_sizes))
+        rows, usages[label] = evaluate(tokenizer, files, levels_of_model)
         for levels, (clear, distance) in rows.items():
             rate = tokenizer.codec.bitrate(levels)
             print(f"| {label} | {levels} | {rate:.0f} | {show(clear)} | {show(distance)} |")
@@ -48,6 +48,11 @@ def main() -> None:
                 f"| {label} | {level + 1} | {book.num_tokens} | {100 * book.used:.1f} % | "
                 f"{book.perplexity:.0f} | {book.entropy:.2f} |"
             )
+
+
+def default_levels(num_codebooks: int) -> list[int]:
+    """Those of 1, 2, 4 and 8 that a model of so many codebooks has."""
+    return [levels for levels in (1, 2, 4, 8) if levels <= num_codebooks]
 
 
 def evaluate(

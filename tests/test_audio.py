@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import resource
@@ -433,12 +434,24 @@ def test_what_cannot_be_written_leaves_no_file(tmp_path: Path) -> None:
         audio.write(path, noise(5)[0], 16000)
     with pytest.raises(AudioError, match="sample rate to write is 3 Hz"):
         audio.write(path, noise(5), 3)
-    with pytest.raises(AudioError, match=r"cannot write .*a\.flac: "):
+    with pytest.raises(AudioError, match=r"a\.flac: .* not support this sample rate$"):
         audio.write(tmp_path / "a.flac", noise(5), 767_999)
     assert os.listdir(tmp_path) == []
     path.touch()
     with pytest.raises(VqaudioError, match="is a file, not a folder"):
         audio.write(path / "b.wav", noise(5), 16000)
+
+
+@pytest.mark.parametrize("suffix", sorted(audio.WRITE_FORMATS))
+def test_a_place_that_cannot_be_written_is_no_full_disk(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def touch(path: Path) -> None:  # root may write everywhere
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "touch", touch)
+    with pytest.raises(VqaudioError, match=r"Permission denied; choose a place that can be wri"):
+        audio.write(tmp_path / f"a{suffix}", noise(5), 16000)
 
 
 def test_an_interrupted_writer_leaves_the_old_file(tmp_path: Path) -> None:
@@ -509,3 +522,9 @@ def test_importing_audio_imports_neither_torch_nor_av() -> None:
     code = "import sys, vqaudio.audio; print({'torch', 'av'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.strip() == "set()", result.stderr
+
+
+def test_an_ogg_beyond_what_vorbis_can_do_is_refused(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.ogg", noise(1000), 200_000)
+    with pytest.raises(AudioError, match="ogg ends at 200000 Hz, the sound has 200001"):
+        audio.write(tmp_path / "b.ogg", noise(1000), 200_001)

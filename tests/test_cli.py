@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from shell import PROGRAM, done, listing, speak, vqaudio
+from shell import PROGRAM, done, listing, refused, speak, vqaudio
 from sounds import SAMPLE_RATE, babble
 
 from vqaudio import Tokens, load
 from vqaudio.tokenizer import Tokenizer
+from vqaudio.train.log import RunLog
 
 ROOT = Path(__file__).parent.parent
 
@@ -440,3 +442,53 @@ def test_a_name_that_is_no_text_can_be_said(speech_file: Path, here: Path) -> No
     done("tokenize", speech_file, "--out", os.fsdecode(b"\xff.npz"))
     assert done("describe", os.fsdecode(b"\xff.npz")).code == 0
     assert os.listdir(os.fsencode(here)) == [b"\xff.npz"]
+
+
+# The demonstration
+
+
+def test_demo_replaces_nothing_without_force(speech_file: Path, here: Path) -> None:
+    assert "(0 is equal)" in done("demo", speech_file, "--out", "made").out.decode()
+    assert sorted(os.listdir("made")) == ["in.decoded.wav", "in.npz"]
+    made = listing(here)
+    for name in ("in.npz", "in.decoded.wav"):
+        (here / "made" / name).rename(here / "aside")
+        (other,) = os.listdir("made")
+        before = listing(here)
+        words = refused("demo", speech_file, "--out", "made")
+        assert words == f"made/{other} exists: give another name, or --force to replace it"
+        assert listing(here) == before
+        (here / "aside").rename(here / "made" / name)
+    (here / "made" / "in.npz").write_bytes(b"old")
+    done("demo", speech_file, "--out", "made", "--force")
+    assert listing(here) == made
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(("options", "end"), [([], ""), (["IN=my file.wav"], ' "my file.wav"')])
+def test_make_demo_takes_a_name_with_spaces(options: list[str], end: str) -> None:
+    call = ["make", "--no-print-directory", "-n", "-C", str(ROOT), "demo", *options]
+    finished = subprocess.run(call, capture_output=True, check=True, text=True)
+    assert finished.stdout.splitlines()[-1].rstrip() == f".venv/bin/vqaudio demo --force{end}"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_mends_an_environment_without_pip(here: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, here)
+    python = here / ".venv" / "bin" / "python"  # there, but of an environment left half made
+    python.parent.mkdir(parents=True)
+    python.symlink_to(shutil.which("true") or "true")
+    call = ["make", ".venv/installed", "PYTHON=echo made by"]
+    finished = subprocess.run(call, cwd=here, capture_output=True, check=True, text=True)
+    assert "made by -m venv .venv" in finished.stdout.splitlines()
+
+
+# What a run of training says
+
+
+def test_a_run_says_its_lines_as_they_are(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = "the same call goes on from runs/[/x]/[bold]state.pt " + "word " * 30 + "end"
+    with RunLog(here, steps=1, first=0) as log:
+        log.say(line)
+    assert line in capsys.readouterr().err.splitlines()

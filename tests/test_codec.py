@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 
@@ -228,3 +229,21 @@ def test_a_frame_less_of_context_is_too_little(family: str, causal: bool, side: 
         depends = module(x)[0].isnan().any(dim=0).view(-1, samples_out).any(dim=1)
         assert depends[frame]
         assert not depends[frame + 1 if side == "left" else frame - 1]
+
+
+@EACH
+def test_padding_changes_nothing_in_training(family: str, causal: bool) -> None:
+    codec = make(family, causal).train()
+    codec.quantizer.dropout = 0.0
+    waveform = torch.randn(2, 1, 12 * HOP)
+    lengths = torch.tensor([12 * HOP, 5 * HOP + 1])
+    garbage = waveform.clone()
+    garbage[1, :, 5 * HOP + 1 :] = 7.0
+    other = copy.deepcopy(codec)
+    one, two = codec(waveform, lengths), other(garbage, lengths)
+    assert (one.codes[1, :, 6:] == -1).all()
+    assert torch.equal(one.codes, two.codes)
+    torch.testing.assert_close(one.waveform[1, :, : 6 * HOP], two.waveform[1, :, : 6 * HOP])
+    torch.testing.assert_close(one.commitment, two.commitment)
+    for book, twin in zip(codec.quantizer.books, other.quantizer.books, strict=True):
+        torch.testing.assert_close(book.centroids, twin.centroids)

@@ -155,6 +155,15 @@ def test_debian_16_khz_recordings_are_unchanged_and_loud_ones_are_not_clipped(bu
 
 
 @needs_dpkg
+@needs_dpkg
+def test_debian_is_built_below_a_relative_root(
+    packages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    debian_speech.download(Path("data"), ["train"], packages=packages)
+    assert debian_speech.utterances(Path("data"), "train")
+
+
 def test_debian_texts(built: Path) -> None:
     texts = {u.path.stem: u.text for u in all_utterances(built) if u.text is not None}
     assert texts == {"ru_0001": "Жук.", "animals-duck_desc_fr": "Un canard."}

@@ -130,11 +130,11 @@ def test_lines_are_aligned_words() -> None:
         "name": "last",
     }
     assert to_lines(facts) == [
-        "frame rate       50",
-        "latency seconds  0.123457",
+        "frame rate       50 frames/s",
+        "latency seconds  0.123457 s",
         "causal           yes",
         "streaming        no",
-        "bitrates         500, 1000",
+        "bitrates         500, 1000 bit/s",
         "source           unknown",
         "licence          CC0 for the weights, as for the speech",
         "training",

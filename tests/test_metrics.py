@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import runpy
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -150,3 +152,14 @@ def test_the_bootstrap_interval_of_few_and_odd_values() -> None:
         assert interval.mean == pytest.approx(mean, nan_ok=True)
         assert math.isnan(interval.low)
         assert math.isnan(interval.high)
+
+
+def test_the_quality_benchmark_asks_for_levels_that_the_model_has() -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "quality.py"
+    quality = runpy.run_path(str(script))
+    assert [quality["default_levels"](n) for n in (1, 3, 8, 12)] == [
+        [1],
+        [1, 2],
+        [1, 2, 4, 8],
+        [1, 2, 4, 8],
+    ]

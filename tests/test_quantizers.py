@@ -364,3 +364,18 @@ def test_codes_are_counted_without_the_missing_ones() -> None:
     assert count_codes(codes, 4).tolist() == [1, 0, 3, 0]
     assert count_codes(torch.full((2, 3), -1), 3).tolist() == [0, 0, 0]
     assert count_codes(torch.zeros(0, dtype=torch.int64), 2).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("make", [EmaCodebook, GradientCodebook])
+def test_vectors_that_are_not_finite_are_not_learnt_from(make: type) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(200, 4)
+    spoilt = torch.cat([x, torch.full((3, 4), float("inf")), torch.full((2, 4), float("nan"))])
+    clean, met = make(8, 4).train(), make(8, 4).train()
+    mask = torch.arange(205) < 200
+    for _ in range(3):
+        clean(spoilt.nan_to_num(0.0, 0.0, 0.0), mask)
+        met(spoilt)
+    assert met.centroids.isfinite().all()
+    torch.testing.assert_close(met.centroids, clean.centroids)
+    torch.testing.assert_close(met.counts, clean.counts)

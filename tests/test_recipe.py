@@ -71,6 +71,16 @@ def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
             "data.corpora.0.root=5",
             r"yaml: data\.corpora\.0\.root: must be a valid string, got 5\.",
         ),
+        ("optimizer.betas=[1.5, 0.9]", r"optimizer\.betas\.0: must be less than 1, got 1\.5"),
+        ("optimizer.betas=[0, -1]", r"optimizer\.betas\.1: must be greater than or equal to 0"),
+        ("data.gain_db=[3, -3]", r"data\.gain_db: must be \[low, high\], got \[3, -3\]"),
+        (
+            "data.crop_seconds=0.01",
+            r"yaml: data\.crop_seconds: must be at least one hop, 320 samples at 16000 Hz or "
+            r"0\.02 s, got 0\.01\.$",
+        ),
+        ("codec.sample_rate=999", r"codec\.sample_rate: must be .* to 1000, got 999"),
+        ("codec.sample_rate=768001", r"codec\.sample_rate: must be .* to 768000, got 768001"),
         ("data=", r"data: must be a valid dictionary .*, got None"),
         # Keys
         ("stepps=3", r"stepps: unknown key \(did you mean steps\?\)"),
@@ -92,6 +102,7 @@ def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
         ("steps", r"--set takes key\.path=value, got 'steps'"),
         ("=3", r"--set takes key\.path=value, got '=3'"),
         ("steps=[", r"--set steps=\[: line 1: "),
+        ("name=2024-13-45", r"--set name=2024-13-45: month must be in 1\.\.12"),
         ("steps.more=1", r"--set steps\.more=1: more has no place, there is 10 above it"),
         ("data.corpora.1.root=x", r"1 is no index of a list of 1, counted from 0"),
         ("data.corpora.first.root=x", r"first is no index of a list of 1"),
@@ -111,6 +122,7 @@ def test_what_is_refused_and_how_it_is_said(tmp_path: Path, override: str, messa
         (SMALL.replace("steps: 10\n", ""), r"steps: missing\.$"),
         (SMALL.replace("batch_size: 2", "seed: 2"), r"data\.batch_size: missing; data\.seed: unkn"),
         (SMALL + "steps: 20\n", r"not valid YAML: line 11: found duplicate key"),
+        (SMALL.replace("small", "2024-13-45"), r"not valid YAML: month must be in 1\.\.12"),
         ("a: [1\nb: 2", r"not valid YAML: line \d: "),
         ("a: \t- 1\n\0", r"not valid YAML: "),
         ("- a list", r"is not a recipe: it must hold keys and values"),
@@ -173,7 +185,7 @@ def test_the_readme_beside_the_recipes_has_their_numbers(path: Path) -> None:
     [row] = [line for line in lines if f"({path.name})" in line]
     _, _, _, hours, parameters, tokens, bitrates, _ = row.strip("| ").split(" | ")
     assert hours == f"{found.recipe.hours_heard:.2f}"
-    assert parameters == f"{found.codec['size'] / 1e6:.2f} M"
+    assert parameters == f"{found.codec['parameters'] / 1e6:.2f} M"
     assert tokens == f"{found.codec['tokens_per_second']:g}"
     assert bitrates == f"{found.codec['bitrates'][0]:g} to {found.codec['bitrates'][-1]:g}"
 
@@ -223,4 +235,6 @@ def test_a_plan_needs_neither_data_nor_network(
     (tmp_path / "again.yaml").write_text("\n".join(lines[: lines.index("")]), encoding="utf-8")
     assert load_recipe(tmp_path / "again.yaml") == recipe
     facts = [line.partition("  ")[0] for line in lines[lines.index("") + 1 :]]
-    assert {"size", "receptive field", "latency seconds", "bitrates", "hours heard"} <= {*facts}
+    assert {"parameters", "receptive field", "latency seconds", "bitrates", "hours heard"} <= {
+        *facts
+    }

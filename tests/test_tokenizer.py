@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vqaudio
-from vqaudio import AudioError, ModelError, Tokenizer, Tokens, TokensError
+from vqaudio import AudioError, ModelError, Tokenizer, Tokens, TokensError, audio
 from vqaudio.checkpoint import Model, load_model, save_model
 from vqaudio.codec import Codec, CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
-from vqaudio.tokenizer import find_model
+from vqaudio.tokenizer import find_device, find_model
 
 CPU = torch.device("cpu")
 HOP = 32
@@ -151,6 +151,21 @@ def test_threads_change_no_code(model: Model) -> None:
         torch.set_num_threads(before)
 
 
+def test_what_the_program_around_has_chosen_changes_no_code(model: Model) -> None:
+    tokenizer = tokenizer_of(model)
+    tokens = tokenizer.encode(sound(100 * HOP))
+    decoded = tokenizer.decode(tokens)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert tokenizer.encode(sound(100 * HOP)) == tokens
+            assert torch.equal(tokenizer.decode(tokens), decoded)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_fewer_levels_are_the_first_levels(model: Model) -> None:
     tokenizer = tokenizer_of(model)
     tokens = tokenizer.encode(sound(1000))
@@ -168,6 +183,18 @@ def test_any_kind_of_number_is_a_sample_rate(
     tokens.save(tmp_path / "a.json")
     assert Tokens.load(tmp_path / "a.json") == tokens
     assert tokens.source == (int(rate), 500, 1)
+
+
+@pytest.mark.parametrize("rate", ["1600", None, 1600j, [1600]])
+def test_what_is_no_number_is_no_sample_rate(rate: Any) -> None:
+    with pytest.raises(AudioError, match="a whole number from 1,000"):
+        audio.as_waveform(sound(500), rate, target_rate=1600)
+
+
+def test_a_type_that_numpy_lacks_is_read(model: Model) -> None:
+    samples = torch.from_numpy(sound(500)).to(torch.bfloat16)
+    tokenizer = tokenizer_of(model)
+    assert tokenizer.encode(samples) == tokenizer.encode(samples.float())
 
 
 @pytest.mark.parametrize("levels", [0, 4, -1])
@@ -190,6 +217,7 @@ def test_levels_that_the_model_lacks_are_refused(model: Model, levels: int) -> N
         (np.zeros(10, np.uint8), "no waveform"),
         ([0, 1000, -1000], "samples of type int64 are no waveform"),
         (np.full(10, 1e300), "infinite"),
+        ([[0.1, 0.2], [0.3]], "list cannot be read as samples"),
     ],
 )
 def test_what_is_no_sound_is_refused(model: Model, samples: np.ndarray, words: str) -> None:
@@ -252,10 +280,18 @@ def test_unknown_models_are_refused(name: str) -> None:
         find_model(name)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:x", "tpu"])
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "tpu", "meta", "mps", "xpu", "cpu:0", ""])
 def test_unknown_devices_are_refused(device: str) -> None:
-    with pytest.raises(ModelError, match="device"):
+    with pytest.raises(ModelError, match="choose auto, cpu, cuda or cuda:N"):
         vqaudio.load(device=device)
+
+
+def test_a_missing_gpu_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert find_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ModelError, match=r"no device cuda:7: the last one here is cuda:1"):
+        find_device("cuda:7")
 
 
 @pytest.mark.gpu

@@ -248,6 +248,8 @@ def test_what_cannot_be_loaded_is_one_sentence(tmp_path: Path, name: str, words:
 def test_an_unknown_suffix_is_not_written(tmp_path: Path, name: str) -> None:
     with pytest.raises(TokensError, match=r"suffix must be \.npz or \.json"):
         tokens_of().save(tmp_path / name)
+    with pytest.raises(TokensError, match=r"suffix must be \.npz or \.json"):
+        tokens_of().to_bytes(Path(name).suffix)
     assert os.listdir(tmp_path) == []
 
 

@@ -12,6 +12,7 @@ import signal
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -30,8 +31,21 @@ MAX_UNREADABLE = 20
 """Unreadable files in a row after which something else must be wrong."""
 
 
-class Crops(Dataset[Tensor]):
-    """Step number -> batch [B, 1, S] float32 of random crops; shorter speech ends in zeros."""
+class CropBatch(NamedTuple):
+    """The crops of one step."""
+
+    waveform: Tensor
+    """[B, 1, S] float32; speech shorter than a crop ends in zeros."""
+    num_samples: Tensor | None
+    """[B] int64: samples before the zeros; None where no crop has any."""
+
+
+class Crops(Dataset["CropBatch | CorpusError"]):
+    """Step number -> the crops of that step, or why there are none.
+
+    An error is returned and not raised, because the worker processes of a DataLoader turn what
+    they raise into a traceback.
+    """
 
     def __init__(
         self,
@@ -61,10 +75,15 @@ class Crops(Dataset[Tensor]):
         self.seed = seed
         self.unreadable: set[Path] = set()
 
-    def __getitem__(self, step: int) -> Tensor:
+    def __getitem__(self, step: int) -> CropBatch | CorpusError:
         random = np.random.default_rng((self.seed, step))
-        crops = np.stack([self._crop(random) for _ in range(self.batch_size)])
-        return torch.from_numpy(crops)[:, None]
+        try:
+            crops = [self._crop(random) for _ in range(self.batch_size)]
+        except CorpusError as error:
+            return error
+        lengths = torch.tensor([len(crop) for crop in crops])
+        full = bool((lengths == self.num_samples).all())
+        return CropBatch(_stack(crops, self.num_samples), None if full else lengths)
 
     def _crop(self, random: np.random.Generator) -> NDArray[np.float32]:
         for _ in range(MAX_UNREADABLE):
@@ -91,29 +110,43 @@ class Crops(Dataset[Tensor]):
 def read_crop(
     utterance: Utterance, place: float, num_samples: int, sample_rate: int
 ) -> NDArray[np.float32]:
-    """[num_samples] at `sample_rate` from `place`, 0 (start) to 1 (end) of what fits.
+    """[n] at `sample_rate` from `place`, 0 (start) to 1 (end) of what fits; n is `num_samples`, or
+    what a shorter file has.
 
-    Seeks: reads the crop and no more, however long the file is. Raises AudioError.
+    Seeks: reads the crop and no more, however long the file is. What libsndfile cannot read is
+    decoded whole. Raises AudioError.
     """
+    samples: NDArray[np.float32]
     try:
         with soundfile.SoundFile(os.fsencode(utterance.path)) as file:
             wanted = -(-num_samples * file.samplerate // sample_rate)
             file.seek(int(place * max(file.frames - wanted, 0)))
             samples = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
             rate = file.samplerate
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise AudioError(f"cannot read {utterance.path}: {error}") from error
+    except (soundfile.LibsndfileError, OSError):
+        samples = audio.read(utterance.path, sample_rate=sample_rate).waveform[0]
+        start = int(place * max(len(samples) - num_samples, 0))
+        return samples[start : start + num_samples]
     if not np.isfinite(samples).all():
         raise AudioError(f"{utterance.path} has samples that are not numbers.")
     if rate != sample_rate:
         samples = audio.resample(samples[None], rate, sample_rate)[0]
-    crop = np.zeros(num_samples, dtype=np.float32)
-    crop[: len(samples)] = samples[:num_samples]
-    return crop
+    return samples[:num_samples]
 
 
-def batches(crops: Crops, *, first: int, steps: int, workers: int) -> Iterator[Tensor]:
-    """The batches of the steps `first` to `steps` - 1, read ahead by `workers` processes."""
+def _stack(crops: Sequence[NDArray[np.float32]], num_samples: int) -> Tensor:
+    """Crops [n_i] -> [B, 1, num_samples], zeros after the shorter ones."""
+    stacked = np.zeros((len(crops), 1, num_samples), dtype=np.float32)
+    for row, crop in zip(stacked, crops, strict=True):
+        row[0, : len(crop)] = crop
+    return torch.from_numpy(stacked)
+
+
+def batches(crops: Crops, *, first: int, steps: int, workers: int) -> Iterator[CropBatch]:
+    """The batches of the steps `first` to `steps` - 1, read ahead by `workers` processes.
+
+    Raises CorpusError when too many files in a row cannot be read.
+    """
     loader = DataLoader(
         crops,
         sampler=range(first, steps),
@@ -123,7 +156,10 @@ def batches(crops: Crops, *, first: int, steps: int, workers: int) -> Iterator[T
         # Each loader draws a number; from the global state, a resumed run would see it missing.
         generator=torch.Generator(),
     )
-    return iter(loader)
+    for batch in loader:
+        if isinstance(batch, CorpusError):
+            raise batch
+        yield batch
 
 
 def _leave_interrupts_to_the_run(worker: int) -> None:
@@ -148,6 +184,4 @@ def validation_crops(
             crops.append(read_crop(utterance, 0.5, num_samples, sample_rate))
         except AudioError as error:
             logger.warning("left out of validation: %s", error)
-    if not crops:
-        return torch.zeros(0, 1, num_samples)
-    return torch.from_numpy(np.stack(crops))[:, None]
+    return _stack(crops, num_samples)

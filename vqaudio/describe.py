@@ -12,6 +12,20 @@ if TYPE_CHECKING:
     from vqaudio.checkpoint import Model
     from vqaudio.codec import Codec
 
+UNITS = {
+    "sample_rate": "Hz",
+    "hop_length": "samples",
+    "frame_rate": "frames/s",
+    "tokens_per_second": "tokens/s",
+    "bitrate": "bit/s",
+    "bitrates": "bit/s",
+    "receptive_field": "samples",
+    "receptive_field_seconds": "s",
+    "latency_seconds": "s",
+    "seconds": "s",
+}
+"""Of numbers, as the lines of text name them; in JSON they stand alone."""
+
 
 def describe_codec(codec: Codec) -> dict[str, Any]:
     """Rates in Hz or 1/s, bitrates in bit/s by number of levels, spans in samples and seconds."""
@@ -33,7 +47,7 @@ def describe_codec(codec: Codec) -> dict[str, Any]:
         "encoder_parameters": encoder,
         "decoder_parameters": decoder,
         "codebook_values": codebooks,
-        "size": encoder + decoder + codebooks,
+        "parameters": encoder + decoder + codebooks,
         "receptive_field": receptive_field,
         "receptive_field_seconds": receptive_field / codec.sample_rate,
         "latency_seconds": codec.latency,
@@ -65,10 +79,10 @@ def describe_tokens(tokens: Tokens) -> dict[str, Any]:
 
 
 def to_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
-    """One aligned line a value, in words: "frame rate       50".
+    """One aligned line a value, in words and with its unit.
 
     >>> to_lines({"frame_rate": 50.0, "source": {"sample_rate": 8000}})
-    ['frame rate  50', 'source', '  sample rate  8000']
+    ['frame rate  50 frames/s', 'source', '  sample rate  8000 Hz']
     """
     width = max(
         (len(name) for name, value in facts.items() if not isinstance(value, dict)), default=0
@@ -79,7 +93,9 @@ def to_lines(facts: dict[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, dict):
             lines += [f"{indent}{words}", *to_lines(value, indent + "  ")]
         else:
-            lines.append(f"{indent}{words:<{width}}  {_text(value)}")
+            has_unit = name in UNITS and isinstance(value, int | float | list)
+            unit = f" {UNITS[name]}" if has_unit else ""
+            lines.append(f"{indent}{words:<{width}}  {_text(value)}{unit}")
     return lines
 
 

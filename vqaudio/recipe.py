@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -49,6 +57,14 @@ class DataConfig(Config):
     workers: Annotated[int, Field(ge=0)] = 1
     """Processes that read ahead."""
 
+    @field_validator("gain_db")
+    @classmethod
+    def _check_gain_db(cls, gain_db: tuple[float, float]) -> tuple[float, float]:
+        low, high = gain_db
+        if low > high:
+            raise ValueError(f"must be [low, high], got [{low:g}, {high:g}]")
+        return gain_db
+
 
 class LossConfig(Config):
     """What is minimised: mel + commitment * commitment loss + codebook loss."""
@@ -61,11 +77,14 @@ class LossConfig(Config):
     """beta of VQ-VAE."""
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimizerConfig(Config):
     """AdamW with linear warm-up and cosine decay to zero."""
 
     learning_rate: PositiveFloat = 5e-4
-    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.8, 0.99)
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.8, 0.99)
     weight_decay: NonNegativeFloat = 0.01
     warmup_steps: Annotated[int, Field(ge=0)] = 500
     max_gradient_norm: PositiveFloat = 1.0
@@ -99,6 +118,16 @@ class Recipe(Config):
     """Of held-out speech per validation."""
     checkpoint_minutes: NonNegativeFloat = 5.0
 
+    @model_validator(mode="after")
+    def _check_crop_seconds(self) -> Recipe:
+        hop, rate = self.codec.backbone.hop_length, self.codec.sample_rate
+        if round(self.data.crop_seconds * rate) < hop:
+            raise ValueError(
+                f"data.crop_seconds: must be at least one hop, {hop} samples at {rate} Hz or "
+                f"{hop / rate:g} s, got {self.data.crop_seconds:g}"
+            )
+        return self
+
     @property
     def hours_heard(self) -> float:
         """Hours of crops that all steps amount to."""
@@ -118,7 +147,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}.") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date like 2024-13-45
         raise RecipeError(f"{path} is not valid YAML: {_yaml_problem(error)}.") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is not a recipe: it must hold keys and values.")
@@ -148,7 +177,7 @@ def _override(values: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set takes key.path=value, got {override!r}.")
     try:
         value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         raise RecipeError(f"--set {override}: {_yaml_problem(error)}.") from None
     *parents, last = path.split(".")
     node: Any = values
@@ -196,6 +225,7 @@ def _problem(problem: ErrorDetails) -> str:
     """One validation error as "key.path: what is wrong"."""
     location = problem["loc"]
     path = ".".join(str(part) for part in location if part not in ("frames", "waveform"))
+    start = f"{path}: " if path else ""  # what concerns several sections names its key itself
     kind = problem["type"]
     if kind == "extra_forbidden":
         sections = [_SECTIONS[str(part)] for part in location[:-1] if part in _SECTIONS]
@@ -212,5 +242,5 @@ def _problem(problem: ErrorDetails) -> str:
         return f"{path}.family: must be {allowed}, got {tag!r}"
     message = str(problem["msg"]).replace("Input should be", "must be", 1)
     if kind == "value_error":
-        return f"{path}: {message.removeprefix('Value error, ')}"
+        return f"{start}{message.removeprefix('Value error, ')}"
     return f"{path}: {message[0].lower()}{message[1:]}, got {problem['input']!r}"

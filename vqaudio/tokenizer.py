@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from vqaudio import audio
+from vqaudio.audio.arrays import as_array
 from vqaudio.audio.decoding import Source as AudioSource
 from vqaudio.checkpoint import Model, load_model
 from vqaudio.codec import Codec
@@ -60,13 +62,16 @@ def find_device(name: str) -> torch.device:
     """The device of a name: "auto", "cpu", "cuda", "cuda:1"; raises ModelError without it."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ModelError(f"unknown device {name!r}: choose auto, cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if not re.fullmatch("cpu|cuda(:[0-9]+)?", name):
+        raise ModelError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N")
+    if name == "cpu":
+        return torch.device(name)
+    if not torch.cuda.is_available():
         raise ModelError("there is no CUDA device here: choose --device cpu")
-    return device
+    available = torch.cuda.device_count()
+    if int(name.partition(":")[2] or 0) >= available:
+        raise ModelError(f"there is no device {name}: the last one here is cuda:{available - 1}")
+    return torch.device(name)
 
 
 class Tokenizer:
@@ -306,5 +311,8 @@ def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def _to_array(samples: ArrayLike | Tensor) -> NDArray[Any]:
     if isinstance(samples, Tensor):
-        return samples.detach().cpu().numpy()
-    return np.asarray(samples)
+        samples = samples.detach().cpu()
+        # NumPy lacks bfloat16 and the floats of 8 bits.
+        narrow = samples.is_floating_point() and samples.element_size() <= 2
+        return (samples.float() if narrow else samples).numpy()
+    return as_array(samples)

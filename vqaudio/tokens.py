@@ -190,9 +190,9 @@ class Tokens:
         return cls.from_bytes(data, str(path))
 
     def to_bytes(self, suffix: str = ".npz") -> bytes:
-        """What `save` writes to a file with that suffix."""
+        """What `save` writes to a file with that suffix; raises TokensError for another suffix."""
         buffer = io.BytesIO()
-        FORMATS[suffix].write(self, buffer)
+        _format_of(Path(f"tokens{suffix}")).write(self, buffer)
         return buffer.getvalue()
 
     @classmethod

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vqaudio.audio.reading import check_samples, downmix, no_samples
-from vqaudio.audio.resampling import resample
+from vqaudio.audio.resampling import check_sample_rate, resample
 from vqaudio.errors import AudioError
 
 MAX_CHANNELS = 64
@@ -22,10 +22,11 @@ def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> ND
     tensors on CPU, lists of floats. The samples are those that reading a file of them would give.
 
     Raises:
-        AudioError: no samples, more than two dimensions, samples before channels, NaN or infinite
-            samples, floats far out of range, other types.
+        AudioError: an impossible sample rate, no samples, more than two dimensions, samples before
+            channels, NaN or infinite samples, floats far out of range, other types.
     """
-    array = np.asarray(samples)
+    sample_rate = check_sample_rate(sample_rate, "the source rate")
+    array = as_array(samples)
     if array.ndim not in (1, 2):
         raise AudioError(f"samples have the shape [S] or [channels, S], not {list(array.shape)}")
     if array.size == 0:
@@ -39,6 +40,16 @@ def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> ND
     block = np.ascontiguousarray(_as_float(channels).T)
     check_samples(block, "the waveform", 0, sample_rate)
     return resample(downmix(block)[None], sample_rate, target_rate)
+
+
+def as_array(samples: ArrayLike) -> NDArray[Any]:
+    """Samples as NumPy sees them; raises AudioError where it cannot, as for a ragged list."""
+    try:
+        return np.asarray(samples)
+    except (TypeError, ValueError) as error:
+        raise AudioError(
+            f"{type(samples).__name__} cannot be read as samples [S] or [channels, S]: {error}"
+        ) from None
 
 
 def _as_float(samples: NDArray[Any]) -> NDArray[np.float32]:

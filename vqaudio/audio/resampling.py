@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -81,9 +82,15 @@ def resample(
 
 def check_sample_rate(sample_rate: int, what: str) -> int:
     """Returns `sample_rate` (Hz); raises AudioError, naming `what`, if no sound has such a rate."""
-    if not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE or sample_rate != int(sample_rate):
+    # Real: a plain number or one of NumPy's. A string cannot be compared with one.
+    if (
+        not isinstance(sample_rate, Real)
+        or not MIN_SAMPLE_RATE <= sample_rate <= MAX_SAMPLE_RATE
+        or sample_rate != int(sample_rate)
+    ):
+        came = f"{sample_rate} Hz" if isinstance(sample_rate, Real) else repr(sample_rate)
         raise AudioError(
-            f"{what} is {sample_rate} Hz; "
+            f"{what} is {came}; "
             f"a whole number from {MIN_SAMPLE_RATE:,} to {MAX_SAMPLE_RATE:,} Hz is needed"
         )
     return int(sample_rate)

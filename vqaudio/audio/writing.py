@@ -26,8 +26,15 @@ WRITE_FORMATS = {
 # The size field of a wav has 32 bits; some room is left for its header.
 WAV_MAX_SAMPLES = (2**32 - 4096) // 2
 
+OGG_MAX_SAMPLE_RATE = 200_000  # Hz; libsndfile's Vorbis encoder crashes above it
+
 # libsndfile's Vorbis encoder puts a whole write on the stack and crashes on long ones.
 WRITE_FRAMES = 65_536
+
+DISK_FULL = "; is the disk full?"
+"""libsndfile keeps the system's reason for a failed write to itself."""
+SYSTEM_ERROR = 2
+"""libsndfile's code for what the system refused."""
 
 
 def write(path: str | os.PathLike[str], waveform: NDArray[np.float32], sample_rate: int) -> int:
@@ -65,17 +72,23 @@ class AudioWriter:
         if self.path.suffix.lower() not in WRITE_FORMATS:
             allowed = ", ".join(WRITE_FORMATS)
             raise AudioError(f"cannot write {self.path}: its suffix must be one of {allowed}")
+        if self.path.suffix.lower() == ".ogg" and sample_rate > OGG_MAX_SAMPLE_RATE:
+            raise AudioError(
+                f"cannot write {self.path}: ogg ends at {OGG_MAX_SAMPLE_RATE} Hz, the sound has "
+                f"{sample_rate}; write .flac or .wav instead"
+            )
 
     def __enter__(self) -> AudioWriter:
         format_, subtype = WRITE_FORMATS[self.path.suffix.lower()]
         with ExitStack() as stack:
             self._temporary = stack.enter_context(atomic(self.path))
+            self._temporary.touch()  # a place that cannot be written is for atomic to explain
             try:
                 self._sound: Any = soundfile.SoundFile(
                     os.fsencode(self._temporary), "w", self.sample_rate, 1, subtype, format=format_
                 )
             except soundfile.SoundFileError as error:
-                raise self._failed(error) from error
+                raise self._failed(error, "" if _is_refusal(error) else DISK_FULL) from error
             stack.push(self._finish)  # runs before atomic renames or removes
             self._exit = stack.pop_all()
         return self
@@ -137,7 +150,12 @@ class AudioWriter:
             if kind is None:  # else the first error is the one to tell
                 raise self._failed(failure) from failure
 
-    def _failed(self, error: Exception | None) -> AudioError:
+    def _failed(self, error: Exception | None, guess: str = DISK_FULL) -> AudioError:
         text = str(getattr(error, "error_string", error or "")).strip().rstrip(".")
         reason = text or "the file is incomplete"
-        return AudioError(f"cannot write {self.path}: {reason}; is the disk full?")
+        return AudioError(f"cannot write {self.path}: {reason}{guess}")
+
+
+def _is_refusal(error: soundfile.SoundFileError) -> bool:
+    """Whether libsndfile will not write such a file, such as a flac of an odd sample rate."""
+    return getattr(error, "code", SYSTEM_ERROR) != SYSTEM_ERROR

@@ -250,11 +250,12 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("demo"),
     model: ModelOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Tokenize and reconstruct speech, and say how alike the two are."""
     from vqaudio.cli.demo import run_demo
 
-    say("\n".join(run_demo(_load(model, Device.auto), source, out)))
+    say("\n".join(run_demo(_load(model, Device.auto), source, out, force=force)))
 
 
 def _load(model: str | None, device: Device) -> Tokenizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vqaudio import audio
+from vqaudio.cli.jobs import refuse_to_overwrite
 from vqaudio.errors import VqaudioError
 from vqaudio.metrics import mel_distance, stoi
 from vqaudio.tokenizer import BUNDLED, Tokenizer
@@ -14,20 +15,25 @@ EXAMPLE = BUNDLED / "example.npz"
 """Tokens of real speech, made by the bundled model; origin and licence in models/README.md."""
 
 
-def run_demo(tokenizer: Tokenizer, source: Path | None, out: Path) -> list[str]:
+def run_demo(tokenizer: Tokenizer, source: Path | None, out: Path, *, force: bool) -> list[str]:
     """Write tokens and decoded sound of `source` below `out`; returns what happened, in lines.
 
-    Without a source the bundled example is decoded first, and serves as one. The results replace
-    those of an earlier demonstration.
+    Without a source the bundled example is decoded first, and serves as one.
+
+    Raises VqaudioError when one of the files exists already, unless `force`.
     """
     lines = [repr(tokenizer)]
+    stem = EXAMPLE.stem if source is None else source.stem
+    example_path = out / f"{stem}.wav"
+    tokens_path = out / f"{stem}.npz"
+    decoded_path = out / f"{stem}.decoded.wav"
+    for path in (*([example_path] if source is None else []), tokens_path, decoded_path):
+        refuse_to_overwrite(path, force=force)
     if source is None:
         example = Tokens.load(EXAMPLE)
-        source = out / "example.wav"
+        source = example_path
         tokenizer.decode_file(example, source)
         lines.append(f"{EXAMPLE.name} (tokens of real speech) -> {source}: {example.seconds:.2f} s")
-    tokens_path = out / f"{source.stem}.npz"
-    decoded_path = out / f"{source.stem}.decoded.wav"
     tokens = tokenizer.encode_file(source)
     tokens.save(tokens_path)
     tokenizer.decode_file(tokens, decoded_path)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -52,13 +53,26 @@ class Codec(nn.Module):
         self.encoder, self.decoder = _make_backbone(config)
         self.quantizer = _make_quantizer(config.quantizer)
 
-    def forward(self, waveform: Tensor) -> CodecOutput:
-        """[B, 1, S]: one training pass, or in evaluation mode encode and decode in one."""
-        latents = self.encoder(waveform)
-        quantized = self.quantizer(latents.transpose(1, 2))
-        decoded = self.decoder(quantized.latents.transpose(1, 2))
-        codes = quantized.codes.transpose(1, 2)
-        return CodecOutput(decoded, codes, *quantized[2:])
+    def forward(self, waveform: Tensor, num_samples: Tensor | None = None) -> CodecOutput:
+        """[B, 1, S], [B]: one training pass, or in evaluation mode encode and decode in one.
+
+        With `num_samples`, samples beyond an item's own count are padding: they change nothing.
+        """
+        num_frames, mask = self._frames(num_samples, waveform.shape[-1])
+        latents = self.encoder(waveform, num_samples)
+        quantized = self.quantizer(latents.transpose(1, 2), mask)
+        decoded = self.decoder(quantized.latents.transpose(1, 2), num_frames)
+        return CodecOutput(decoded, quantized.codes.transpose(1, 2), *quantized[2:])
+
+    def _frames(
+        self, num_samples: Tensor | None, longest: int
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Frames per item [B], and which frames of the longest one each item has [B, T]."""
+        if num_samples is None:
+            return None, None
+        num_frames = -(-num_samples // self.hop_length)
+        frames = torch.arange(-(-longest // self.hop_length), device=num_samples.device)
+        return num_frames, frames < num_frames[:, None]
 
     @torch.inference_mode()
     def encode(
@@ -73,15 +87,17 @@ class Codec(nn.Module):
         With `num_samples`, samples beyond an item's own count are padding, and so are the codes
         of frames beyond ceil(num_samples / hop_length).
         """
-        latents = self.encoder(waveform, num_samples)
-        return self.quantizer.encode(latents.transpose(1, 2), num_codebooks).transpose(1, 2)
+        with exact_float32(waveform.device):
+            latents = self.encoder(waveform, num_samples)
+            return self.quantizer.encode(latents.transpose(1, 2), num_codebooks).transpose(1, 2)
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, num_frames: Tensor | None = None) -> Tensor:
         """[B, n, T], [B] -> [B, 1, T * hop_length] from the first n levels."""
-        latents = self.quantizer.decode(codes.transpose(1, 2))
-        waveform: Tensor = self.decoder(latents.transpose(1, 2), num_frames)
-        return waveform
+        with exact_float32(codes.device):
+            latents = self.quantizer.decode(codes.transpose(1, 2))
+            waveform: Tensor = self.decoder(latents.transpose(1, 2), num_frames)
+            return waveform
 
     @property
     def sample_rate(self) -> int:
@@ -134,6 +150,25 @@ class Codec(nn.Module):
         lookahead = self.receptive_field.last - (self.hop_length - 1)
         frames_ahead = self.decoder_context.right
         return (self.hop_length + lookahead + frames_ahead * self.hop_length) / self.sample_rate
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """float32 with all its digits, whatever the program around has chosen.
+
+    Codes must not depend on who calls: autocast changes one in ten of them, and TF32, which
+    convolutions on CUDA use unless told otherwise, one in a hundred.
+    """
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with (
+            torch.autocast(device.type, enabled=False),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _make_backbone(config: CodecConfig) -> tuple[nn.Module, nn.Module]:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
+from vqaudio.audio.resampling import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
+
 
 class Config(BaseModel):
     """Strict values: a key nobody reads is an error, and nothing changes after validation."""
@@ -74,7 +76,7 @@ class QuantizerConfig(Config):
 class CodecConfig(Config):
     """Everything that is needed to build a codec."""
 
-    sample_rate: PositiveInt = 16000
+    sample_rate: Annotated[int, Field(ge=MIN_SAMPLE_RATE, le=MAX_SAMPLE_RATE)] = 16000
     """Hz."""
     causal: bool = False
     """Whether a frame is encoded from its own and earlier samples only."""

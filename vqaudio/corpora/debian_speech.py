@@ -115,7 +115,8 @@ def _convert(
     folder.mkdir(parents=True, exist_ok=True)
     # Beside the corpus: /tmp is often a small memory disk, and a package unpacks to 400 MB.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as temporary:
-        clips = _find_clips(package, _unpack(package.name, Path(temporary), packages))
+        # dpkg runs in there, where a relative path would lead elsewhere.
+        clips = _find_clips(package, _unpack(package.name, Path(temporary).resolve(), packages))
         for clip in progress.track(clips, task_id=task):
             samples, fault = _read(clip)
             sha256 = hashlib.sha256(samples.tobytes()).hexdigest()

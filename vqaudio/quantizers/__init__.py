@@ -9,7 +9,7 @@ from vqaudio.quantizers.ema import EmaCodebook
 from vqaudio.quantizers.gradient import GradientCodebook
 from vqaudio.quantizers.residual import ResidualQuantized, ResidualQuantizer
 from vqaudio.quantizers.search import nearest
-from vqaudio.quantizers.usage import CodebookUsage
+from vqaudio.quantizers.usage import CodebookUsage, count_codes
 
 __all__ = [
     "Codebook",
@@ -19,5 +19,6 @@ __all__ = [
     "Quantized",
     "ResidualQuantized",
     "ResidualQuantizer",
+    "count_codes",
     "nearest",
 ]

@@ -24,13 +24,15 @@ class Statistics(NamedTuple):
 class Batch:
     """Vectors to learn from: x [N, D], those with `mask` [N] false being padding.
 
-    Padding is set to zero here, once, so that not even an infinity in it gets any further.
+    Padding is set to zero here, once, so that not even an infinity in it gets any further. A vector
+    that is not finite counts as padding: its sum would stay in a codebook for good.
     """
 
     def __init__(self, x: Tensor, mask: Tensor | None) -> None:
-        self.x = x if mask is None else x.masked_fill(~mask[:, None], 0.0)
-        self.mask = mask
-        self.count = torch.tensor(len(x), device=x.device) if mask is None else mask.sum()
+        finite = torch.isfinite(x.sum(dim=1))
+        self.mask = finite if mask is None else mask & finite
+        self.x = x.masked_fill(~self.mask[:, None], 0.0)
+        self.count = self.mask.sum()
 
     def statistics(self, codes: Tensor, codebook_size: int) -> Statistics:
         """Counts and sums of the vectors by code; `codes` is [N] int64."""
@@ -38,8 +40,7 @@ class Batch:
         # One tensor, so that a distributed step pays for one reduction.
         both = x.new_zeros(codebook_size, x.shape[1] + 1)
         both[:, 1:].index_add_(0, codes, x)
-        weights = x.new_ones(len(x)) if self.mask is None else self.mask.to(x.dtype)
-        both[:, 0].index_add_(0, codes, weights)
+        both[:, 0].index_add_(0, codes, self.mask.to(x.dtype))
         sum_over_ranks(both)
         return Statistics(both[:, 0], both[:, 1:])
 
@@ -58,9 +59,8 @@ class Batch:
         index = (part * total + jitter) // count - offset
         here = (index >= 0) & (index < self.count)
         index = index.clamp(min=0).minimum((self.count - 1).clamp(min=0))
-        if self.mask is not None:
-            index = torch.argsort(~self.mask, stable=True)[index]
-        return sum_over_ranks(self.x[index] * here[:, None])
+        kept = torch.argsort(~self.mask, stable=True)
+        return sum_over_ranks(self.x[kept[index]] * here[:, None])
 
     def cluster(self, codebook_size: int, turn: Tensor, iterations: int) -> Statistics:
         """k-means from a draw: the statistics of the last assignment, centroid = sum / count.

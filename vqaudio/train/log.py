@@ -136,15 +136,14 @@ class RunLog:
             f"{100 * book.used:.0f}%/{book.perplexity:.0f}/{count}"
             for book, count in zip(usage, restarts.tolist(), strict=True)
         )
-        self.console.print(
+        self.say(
             f"step {step} codebooks, used/perplexity/restarts "
-            f"({usage[0].num_tokens} tokens): {levels}",
-            highlight=False,
+            f"({usage[0].num_tokens} tokens): {levels}"
         )
 
     def say(self, text: str) -> None:
-        """A line above the progress bar."""
-        self.console.print(text, highlight=False)
+        """A line above the progress bar, as it is: [x] in a path is no markup."""
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def sound(self, step: int, name: str, waveform: Tensor, sample_rate: int) -> None:
         """[1, S] to TensorBoard."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, cast
@@ -20,10 +21,9 @@ from vqaudio.checkpoint import save_model
 from vqaudio.codec import Codec
 from vqaudio.corpora import CORPORA, Utterance
 from vqaudio.data import Crops, batches, validation_crops
-from vqaudio.errors import TrainingError
+from vqaudio.errors import CorpusError, TrainingError
 from vqaudio.losses import MultiScaleMelLoss
-from vqaudio.quantizers import CodebookUsage
-from vqaudio.quantizers.usage import count_codes
+from vqaudio.quantizers import CodebookUsage, count_codes
 from vqaudio.recipe import OptimizerConfig, Recipe
 from vqaudio.train.log import RunLog
 from vqaudio.train.state import RunState, check_run_folder, claim_run_folder
@@ -95,10 +95,12 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
             log.say("the corpora of the recipe hold no speech to validate on")
         for step in range(first, recipe.steps):
             with log.waiting():
-                waveform = next(loader).to(device)
+                batch = next(loader)
+            waveform = batch.waveform.to(device, non_blocking=True)
+            lengths = None if batch.num_samples is None else batch.num_samples.to(device)
 
             with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
-                output = codec(waveform)
+                output = codec(waveform, lengths)
             mel = mel_loss(output.waveform[..., :num_samples], waveform)
             loss = mel + recipe.loss.commitment * output.commitment + output.codebook_loss
             optimizer.zero_grad(set_to_none=True)
@@ -116,7 +118,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
             else:
                 skipped += 1
                 log.say(f"step {step}: the gradient is {gradient_norm.item()}, step skipped")
-                if skipped == MAX_SKIPPED or finished:
+                if skipped == MAX_SKIPPED:
                     raise TrainingError(
                         f"the last {skipped} steps up to step {step} had no finite gradient: lower "
                         "optimizer.learning_rate and start anew in another folder."
@@ -139,8 +141,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                 restarts.zero_()
 
             due = time.monotonic() - last_checkpoint >= 60 * recipe.checkpoint_minutes
-            # Not after a skipped step: its numbers may be in the codebooks already.
-            if (finished or due or interrupted.is_set()) and not skipped:
+            if finished or ((due or interrupted.is_set()) and not skipped):
                 # The model first: a run that is over by its state has its last model.
                 _save_model(recipe, averaged, run, steps=step + 1)
                 state.save(run, next_step=step + 1)
@@ -187,17 +188,27 @@ def find_speech(recipe: Recipe) -> Speech:
         corpus = CORPORA[wanted.name]
         root = Path(wanted.root)
         corpus.download(root, (*wanted.train, *wanted.validation))
-        for split in wanted.train:
-            speech.train.extend(corpus.utterances(root, split))
-        for split in wanted.validation:
-            speech.validation.extend(corpus.utterances(root, split))
+        for splits, utterances in (
+            (wanted.train, speech.train),
+            (wanted.validation, speech.validation),
+        ):
+            for utterance in (u for split in splits for u in corpus.utterances(root, split)):
+                # Two corpora may call different people by the same name.
+                speaker = f"{wanted.name} {utterance.speaker}"
+                utterances.append(replace(utterance, speaker=speaker))
+    shared = {u.speaker for u in speech.train} & {u.speaker for u in speech.validation}
+    if shared:
+        raise CorpusError(
+            f"{min(shared)} is among both the training and the validation speakers: give "
+            "data.corpora splits that share none."
+        )
     return speech
 
 
 def _computes_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 products are native: emulated ones are slower than float32."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        return torch.cuda.get_device_capability(device) >= (8, 0)
     # Older releases of torch cannot say.
     features: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
