@@ -143,7 +143,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
             due = time.monotonic() - last_checkpoint >= 60 * recipe.checkpoint_minutes
             if finished or ((due or interrupted.is_set()) and not skipped):
                 # The model first: a run that is over by its state has its last model.
-                _save_model(recipe, averaged, run, steps=step + 1)
+                _save_model(recipe, speech.train, averaged, run, steps=step + 1)
                 state.save(run, next_step=step + 1)
                 last_checkpoint = time.monotonic()
             if interrupted.is_set() and not finished:
@@ -268,12 +268,16 @@ def _validate(
     log.sound(step, "decoded", decoded[0], codec.sample_rate)
 
 
-def _save_model(recipe: Recipe, codec: Codec, run: Path, *, steps: int) -> None:
+def _save_model(
+    recipe: Recipe, heard: list[Utterance], codec: Codec, run: Path, *, steps: int
+) -> None:
     card = {
         "recipe": recipe.name,
         "description": recipe.description,
         "licence": recipe.licence,
         "corpora": [corpus.name for corpus in recipe.data.corpora],
+        "speakers": len({utterance.speaker for utterance in heard}),
+        "hours_of_speech": round(sum(utterance.seconds for utterance in heard) / 3600, 2),
         "steps": steps,
         "hours_heard": round(recipe.hours_heard * steps / recipe.steps, 2),
         "seed": recipe.seed,
