@@ -125,6 +125,8 @@ def test_the_model_loads_and_says_where_it_comes_from(undisturbed: Path) -> None
         "description": "a codec too small to be understood, to try training with",
         "licence": "that of your recordings",
         "corpora": ["folder"],
+        "speakers": 5,
+        "hours_of_speech": 0.01,
         "steps": STEPS,
         "hours_heard": round(STEPS * 4 * 0.25 / 3600, 2),
         "seed": 0,
