@@ -28,6 +28,7 @@ from rich.progress import Progress
 
 from vqaudio import audio
 from vqaudio.corpora.debian_packages import PACKAGES, Clip, Package
+from vqaudio.corpora.download import only_one
 from vqaudio.corpora.utterance import Utterance
 from vqaudio.errors import AudioError, CorpusError
 from vqaudio.files import atomic
@@ -60,7 +61,7 @@ def download(root: Path, splits: Sequence[str], *, packages: Path | None = None)
     if (folder / "utterances.jsonl").exists():
         return
     lines: list[str] = []
-    with Progress(console=Console(stderr=True)) as progress:
+    with only_one(folder), Progress(console=Console(stderr=True)) as progress:
         for package in PACKAGES:
             done = folder / ".done" / f"{package.name}.jsonl"
             if not done.exists():

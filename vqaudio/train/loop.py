@@ -88,6 +88,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
         recipe.precision == "auto" and _computes_bfloat16(device)
     )
     skipped = 0
+    # Since the last validation, or since this call.
     restarts = torch.zeros(recipe.codec.quantizer.num_codebooks, dtype=torch.int64, device=device)
     last_checkpoint = time.monotonic()
     with RunLog(run, steps=recipe.steps, first=first) as log, _interrupts_wait() as interrupted:
