@@ -29,7 +29,12 @@ BACKBONES = {
 }
 
 relaxed = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20,
+    deadline=None,
+    # The same examples on every run: of a million codes of random sound one may lie so near to a
+    # tie that the rounding of another batch shape decides, and the gate must not be a lottery.
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 
