@@ -18,7 +18,7 @@ from vqaudio import audio
 from vqaudio.audio.arrays import as_array
 from vqaudio.audio.decoding import Source as AudioSource
 from vqaudio.checkpoint import Model, load_model
-from vqaudio.codec import Codec
+from vqaudio.codec import Codec, Context
 from vqaudio.errors import ModelError, TokensError
 from vqaudio.pieces import Piece, cut
 from vqaudio.tokens import Source, Tokens
@@ -184,14 +184,7 @@ class Tokenizer:
         """As `decode`, in consecutive blocks [n] and constant memory."""
         self.check_model(tokens)
         hop = self.codec.hop_length
-        context = self.codec.decoder_context
-        pieces = cut(
-            [tokens.codes],
-            hop=1,
-            frames=self._piece_frames,
-            left=context.left,
-            right=context.right,
-        )
+        pieces = self._cut([tokens.codes], hop=1, context=self.codec.decoder_context)
         remaining = tokens.num_samples
         for batch in _batched(pieces, self.pieces_at_once):
             codes, lengths = _stack(batch, np.int64)
@@ -248,14 +241,13 @@ class Tokenizer:
             raise TokensError(f"{num_codebooks} levels asked for, the model has 1 to {available}")
 
     def _cut_samples(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Piece]:
-        context = self.codec.encoder_context
-        return cut(
-            blocks,
-            hop=self.codec.hop_length,
-            frames=self._piece_frames,
-            left=context.left,
-            right=context.right,
-        )
+        return self._cut(blocks, hop=self.codec.hop_length, context=self.codec.encoder_context)
+
+    def _cut(
+        self, blocks: Iterable[NDArray[Any]], *, hop: int, context: Context
+    ) -> Iterator[Piece]:
+        frames = self._piece_frames
+        return cut(blocks, hop=hop, frames=frames, left=context.left, right=context.right)
 
     def _encode_pieces(
         self, pieces: Iterable[Piece], num_codebooks: int | None

@@ -12,7 +12,7 @@ import os
 import zipfile
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -142,14 +142,10 @@ class Tokens:
             raise TokensError(
                 f"{num_codebooks} codebooks asked for, these tokens have {self.num_codebooks}"
             )
-        return Tokens(
-            self.codes[:num_codebooks],
-            self.num_samples,
-            self.sample_rate,
-            self.hop_length,
-            self.codebook_sizes[:num_codebooks],
-            self.model,
-            self.source,
+        return replace(
+            self,
+            codes=self.codes[:num_codebooks],
+            codebook_sizes=self.codebook_sizes[:num_codebooks],
         )
 
     def __eq__(self, other: object) -> bool:
