@@ -1,4 +1,4 @@
-"""Losses of reconstruction."""
+"""The multi-scale mel loss."""
 
 from __future__ import annotations
 

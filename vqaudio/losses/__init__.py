@@ -1,0 +1,5 @@
+"""What training minimises."""
+
+from vqaudio.losses.mel import MultiScaleMelLoss
+
+__all__ = ["MultiScaleMelLoss"]
