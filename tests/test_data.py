@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from vqaudio.corpora import Utterance, folder
-from vqaudio.data import MAX_UNREADABLE, Crops, batches, read_crop, validation_crops
+from vqaudio.data.crops import MAX_UNREADABLE, Crops, batches, read_crop, validation_crops
 from vqaudio.errors import AudioError, CorpusError
 
 RATE = 16_000

@@ -14,7 +14,7 @@ import torch
 from sounds import SAMPLE_RATE, babble
 from torch import Tensor
 
-from vqaudio.losses import FLOOR, MultiScaleMelLoss
+from vqaudio.losses.mel import FLOOR, MultiScaleMelLoss
 
 WINDOWS = (128, 512, 2048)
 
