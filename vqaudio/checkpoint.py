@@ -82,11 +82,14 @@ def load_model(path: Path) -> Model:
     try:
         config = CodecConfig.model_validate_json(json.dumps(header["config"]))
         codec = Codec(config)
+        tensors = {name: tensor.float() for name, tensor in tensors.items()}
         for index, book in enumerate(codec.quantizer.books):
-            book.place(tensors.pop(f"quantizer.codebooks.{index}.centroids").float())
-        missing, unexpected = codec.load_state_dict(
-            {name: tensor.float() for name, tensor in tensors.items()}, strict=False
-        )
+            prefix = f"quantizer.codebooks.{index}."
+            mine = [name for name in tensors if name.startswith(prefix)]
+            stored = {name.removeprefix(prefix): tensors.pop(name) for name in mine}
+            book.restore(stored)
+            tensors |= {prefix + name: tensor for name, tensor in stored.items()}  # not taken
+        missing, unexpected = codec.load_state_dict(tensors, strict=False)
         # The rest of a quantizer is the state of a training run: the file has the centroids.
         missing = [name for name in missing if not name.startswith("quantizer.")]
         if missing or unexpected:
@@ -135,7 +138,8 @@ def _weights(codec: Codec) -> dict[str, Tensor]:
         if not name.startswith("quantizer.")
     }
     for index, book in enumerate(codec.quantizer.books):
-        tensors[f"quantizer.codebooks.{index}.centroids"] = book.centroids
+        for name, tensor in book.stored().items():
+            tensors[f"quantizer.codebooks.{index}.{name}"] = tensor
     return tensors
 
 
@@ -148,9 +152,18 @@ CODE_FACTS: Any = {
 configuration later must not give the models of today another fingerprint."""
 
 
+QUANTIZER_FACTS: dict[str, Any] = {
+    "cosine": {"quantizer": {"codebook"}},
+    "fsq": {"quantizer": {"codebook", "fsq_levels"}},
+}
+"""What has a say beside the stored tensors of a codebook, by its kind."""
+
+
 def _fingerprint(config: CodecConfig, weights: dict[str, Tensor]) -> str:
     """SHA-256 over what determines codes: CODE_FACTS, encoder and codebooks as float32."""
     facts = config.model_dump(mode="json", include=CODE_FACTS)
+    own = QUANTIZER_FACTS.get(config.quantizer.codebook, {})
+    facts |= config.model_dump(mode="json", include=own)
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for name in sorted(weights):
         if name.startswith(("encoder.", "quantizer.")):

@@ -33,7 +33,9 @@ def describe_codec(codec: Codec) -> dict[str, Any]:
     field = codec.receptive_field
     receptive_field = field.last - field.first + 1
     encoder, decoder = _count(codec.encoder), _count(codec.decoder)
-    codebooks = sum(book.centroids.numel() for book in codec.quantizer.books)
+    codebooks = sum(
+        tensor.numel() for book in codec.quantizer.books for tensor in book.stored().values()
+    )
     return {
         "family": config.backbone.family,
         "causal": config.causal,

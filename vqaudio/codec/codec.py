@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from vqaudio.codec.config import CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
+from vqaudio.codec.config import CodecConfig, FramesConfig, WaveformConfig
 from vqaudio.codec.frames import FramesDecoder, FramesEncoder
+from vqaudio.codec.quantizing import make_quantizer
 from vqaudio.codec.waveform import WaveformDecoder, WaveformEncoder
 from vqaudio.layers import Layer, Span
-from vqaudio.quantizers import EmaCodebook, GradientCodebook, ResidualQuantizer
-
-CODEBOOKS: dict[str, Callable[..., nn.Module]] = {
-    "ema": EmaCodebook,
-    "gradient": GradientCodebook,
-}
 
 
 class CodecOutput(NamedTuple):
@@ -51,7 +46,7 @@ class Codec(nn.Module):
         super().__init__()
         self.config = config
         self.encoder, self.decoder = _make_backbone(config)
-        self.quantizer = _make_quantizer(config.quantizer)
+        self.quantizer = make_quantizer(config.quantizer)
 
     def forward(self, waveform: Tensor, num_samples: Tensor | None = None) -> CodecOutput:
         """[B, 1, S], [B]: one training pass, or in evaluation mode encode and decode in one.
@@ -184,18 +179,6 @@ def _make_backbone(config: CodecConfig) -> tuple[nn.Module, nn.Module]:
                 WaveformEncoder(backbone, dim=dim, causal=causal),
                 WaveformDecoder(backbone, dim=dim, causal=causal),
             )
-
-
-def _make_quantizer(config: QuantizerConfig) -> ResidualQuantizer:
-    def make_codebook() -> nn.Module:
-        return CODEBOOKS[config.codebook](
-            config.codebook_size,
-            config.dim,
-            decay=config.decay,
-            restart_below=config.restart_below,
-        )
-
-    return ResidualQuantizer(config.num_codebooks, make_codebook, dropout=config.dropout)
 
 
 def _as_layer(module: nn.Module) -> Layer:

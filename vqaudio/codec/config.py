@@ -59,11 +59,21 @@ class WaveformConfig(Config):
 class QuantizerConfig(Config):
     """The residual vector quantizer."""
 
-    codebook: Literal["ema", "gradient"] = "ema"
+    codebook: Literal["ema", "gradient", "cosine", "fsq"] = "ema"
+    """ema: moving averages; gradient: the optimiser moves the codes; cosine: moving averages in
+    code_dim dimensions, compared by angle; fsq: the grid of fsq_levels."""
     num_codebooks: Annotated[int, Field(ge=1, le=64)] = 8
     codebook_size: Annotated[int, Field(ge=2, le=65536)] = 1024
     dim: PositiveInt = 64
     """Dimension of the latents and of the codes."""
+    code_dim: PositiveInt = 8
+    """Of cosine codes: the dimensions that a learnt projection leaves."""
+    fsq_levels: Annotated[
+        tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1, strict=False)
+    ] = (8, 5, 5, 5)
+    """Of fsq: values per dimension; codebook_size is their product."""
+    bridge: Literal["straight-through", "rotation"] = "straight-through"
+    """How the gradient passes the choice of a code."""
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
     """Of the moving averages, per training step."""
     restart_below: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -71,6 +81,15 @@ class QuantizerConfig(Config):
     that float32 is about to forget."""
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Fraction of training items that use only their first levels."""
+
+    @model_validator(mode="after")
+    def _check(self) -> QuantizerConfig:
+        if self.codebook == "fsq" and self.codebook_size != math.prod(self.fsq_levels):
+            raise ValueError(
+                f"codebook_size must be the product of fsq_levels, {math.prod(self.fsq_levels)}, "
+                f"got {self.codebook_size}"
+            )
+        return self
 
 
 class CodecConfig(Config):

@@ -18,7 +18,8 @@ class Quantized(NamedTuple):
     """
 
     vectors: Tensor
-    """[..., D] the chosen centroids, float32; no gradient passes to the input through them."""
+    """[..., D] the chosen centroids, float32, without a gradient; only those of a codebook with
+    projections carry one."""
     codes: Tensor
     """[...] int64, 0 to K - 1."""
     commitment: Tensor
@@ -30,23 +31,33 @@ class Quantized(NamedTuple):
 
 
 class Codebook(Protocol):
-    """`EmaCodebook` and `GradientCodebook` are exchangeable behind this."""
+    """What all codebooks are behind: a new one is a class and a line in a table."""
 
     codebook_size: int
     dim: int
-
-    @property
-    def centroids(self) -> Tensor:
-        """[K, D] float32."""
-        ...
 
     @property
     def started(self) -> bool:
         """Whether a batch has placed the codes."""
         ...
 
-    def place(self, centroids: Tensor) -> None:
-        """Put the codes at `centroids` [K, D], all equally used."""
+    def encode(self, x: Tensor) -> Tensor:
+        """[..., D] -> [...] int64, and nothing moves."""
+        ...
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """[...] -> [..., D] float32."""
+        ...
+
+    def stored(self) -> dict[str, Tensor]:
+        """What a model file holds of the codebook: all that encode and decode need."""
+        ...
+
+    def restore(self, stored: dict[str, Tensor]) -> None:
+        """Take the tensors of `stored` back out of the dictionary; all codes equally used.
+
+        Raises KeyError, and RuntimeError for a wrong shape.
+        """
         ...
 
     def __call__(self, x: Tensor, mask: Tensor | None = None) -> Quantized: ...

@@ -28,6 +28,9 @@ class EmaCodebook(nn.Module):
     restarts on a vector of the batch, with the fair share as count: a measure relative to the
     traffic, because with few vectors per code an absolute one would call most of the book dead.
 
+    With `unit`, vectors and centroids are of length 1 and the nearest is the one at the smallest
+    angle; the vectors have to come so.
+
     Computed in float32 with autocast off.
     """
 
@@ -43,6 +46,7 @@ class EmaCodebook(nn.Module):
         decay: float = 0.99,
         restart_below: float = 0.1,
         kmeans_iterations: int = 10,
+        unit: bool = False,
     ) -> None:
         super().__init__()
         self.codebook_size = codebook_size
@@ -50,6 +54,7 @@ class EmaCodebook(nn.Module):
         self.decay = decay
         self.restart_below = restart_below
         self.kmeans_iterations = kmeans_iterations
+        self.unit = unit
         self.register_buffer("counts", torch.ones(codebook_size))
         self.register_buffer("sums", torch.zeros(codebook_size, dim))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
@@ -58,6 +63,8 @@ class EmaCodebook(nn.Module):
     @property
     def centroids(self) -> Tensor:
         """[K, D] float32."""
+        if self.unit:
+            return F.normalize(self.sums, dim=-1)
         return self.sums / self.counts[:, None]
 
     @property
@@ -88,6 +95,23 @@ class EmaCodebook(nn.Module):
                 codebook_loss=flat.new_zeros(()),
                 restarts=restarts,
             )
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """[..., D] -> [...] int64."""
+        flat, _ = flatten(x, None, self.dim)
+        return nearest(flat, self.centroids).view(x.shape[:-1])
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """[...] -> [..., D]."""
+        return F.embedding(codes, self.centroids)
+
+    def stored(self) -> dict[str, Tensor]:
+        # Before they get unit length: dividing twice would change their last digits.
+        return {"centroids": self.sums / self.counts[:, None]}
+
+    def restore(self, stored: dict[str, Tensor]) -> None:
+        self.place(stored.pop("centroids"))
 
     @torch.no_grad()
     def place(self, centroids: Tensor) -> None:

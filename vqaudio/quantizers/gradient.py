@@ -74,6 +74,22 @@ class GradientCodebook(nn.Module):
             )
 
     @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """[..., D] -> [...] int64."""
+        flat, _ = flatten(x, None, self.dim)
+        return nearest(flat, self.centroids).view(x.shape[:-1])
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """[...] -> [..., D]."""
+        return F.embedding(codes, self.centroids)
+
+    def stored(self) -> dict[str, Tensor]:
+        return {"centroids": self.centroids}
+
+    def restore(self, stored: dict[str, Tensor]) -> None:
+        self.place(stored.pop("centroids"))
+
+    @torch.no_grad()
     def place(self, centroids: Tensor) -> None:
         """Put the codes at `centroids` [K, D], all equally used."""
         self.counts.fill_(1.0)

@@ -9,15 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqaudio.quantizers.bridges import Bridge, straight_through
 from vqaudio.quantizers.codebook import Codebook, flatten
-from vqaudio.quantizers.search import nearest
 
 
 class ResidualQuantized(NamedTuple):
     """The answer of `ResidualQuantizer`; shapes [..., D] and [..., Q] as the input's."""
 
     latents: Tensor
-    """[..., D] float32, straight-through: the value is quantized, the gradient is the input's."""
+    """[..., D] float32: the value is quantized, the gradient is the input's, by the bridge."""
     codes: Tensor
     """[..., Q] int64; -1 where a level was not in use (dropout, not started, or masked)."""
     commitment: Tensor
@@ -38,6 +38,8 @@ class ResidualQuantizer(nn.Module):
     With probability `dropout` an item of the batch uses only its first n levels, n uniform over
     1 to Q, so that a shorter code is a valid code: one model, Q bitrates. Items without a level
     do not enter its statistics. An item is an index of the first dimension.
+
+    `bridge` passes the gradient, once, from the sum of all levels to the input.
     """
 
     updates: Tensor
@@ -49,11 +51,13 @@ class ResidualQuantizer(nn.Module):
         *,
         dropout: float = 0.0,
         stagger: int = 20,
+        bridge: Bridge = straight_through,
     ) -> None:
         super().__init__()
         self.codebooks = nn.ModuleList(make_codebook() for _ in range(num_codebooks))
         self.dropout = dropout
         self.stagger = stagger
+        self.bridge = bridge
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -82,7 +86,7 @@ class ResidualQuantizer(nn.Module):
             keep = in_use if mask is None else in_use & mask
             # Without dropout and padding the mask is known to be all true: spare its cost.
             answer = book(residual, None if mask is None and not self._drops() else keep)
-            vectors = answer.vectors.detach() * keep[..., None]
+            vectors = answer.vectors * keep[..., None]
             residual = residual - vectors
             total = total + vectors
             codes.append(answer.codes.masked_fill(~keep, -1))
@@ -93,7 +97,7 @@ class ResidualQuantizer(nn.Module):
             self.updates += 1
         unused = self.num_codebooks - len(codes)
         return ResidualQuantized(
-            latents=x + (total - x).detach(),
+            latents=self.bridge(x, total),
             codes=F.pad(torch.stack(codes, dim=-1), (0, unused), value=-1),
             commitment=torch.stack(commitments).mean(),
             codebook_loss=torch.stack(codebook_losses).mean(),
@@ -108,18 +112,14 @@ class ResidualQuantizer(nn.Module):
         residual, _ = flatten(x, None, self.books[0].dim)
         codes = []
         for book in self.books[:num_codebooks]:
-            centroids = book.centroids
-            codes.append(nearest(residual, centroids))
-            residual = residual - F.embedding(codes[-1], centroids)
+            codes.append(book.encode(residual))
+            residual = residual - book.decode(codes[-1])
         return torch.stack(codes, dim=-1).view(*x.shape[:-1], -1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """[..., n] -> [..., D]: the sum of the chosen centroids of the first n levels."""
-        vectors = [
-            F.embedding(codes[..., level], self.books[level].centroids)
-            for level in range(codes.shape[-1])
-        ]
-        return torch.stack(vectors).sum(dim=0)
+        """[..., n] -> [..., D]: the sum of the chosen vectors of the first n levels."""
+        levels = zip(self.books, codes.unbind(dim=-1), strict=False)
+        return torch.stack([book.decode(level) for book, level in levels]).sum(dim=0)
 
     def _drops(self) -> bool:
         return self.training and self.dropout > 0
