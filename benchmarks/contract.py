@@ -16,7 +16,7 @@ import torch
 
 import vqaudio
 from vqaudio import audio
-from vqaudio.tokenizer import find_model
+from vqaudio.checkpoint import find_model
 
 
 def main() -> None:

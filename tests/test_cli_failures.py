@@ -19,9 +19,8 @@ from safetensors.torch import save_file
 from shell import PROGRAM, done, listing, refused, speak
 
 from vqaudio import load
-from vqaudio.checkpoint import save_model
+from vqaudio.checkpoint import BUNDLED, DEFAULT_MODEL, save_model
 from vqaudio.codec import Codec, CodecConfig, FramesConfig, QuantizerConfig
-from vqaudio.tokenizer import BUNDLED, DEFAULT_MODEL
 
 
 @pytest.fixture(autouse=True)

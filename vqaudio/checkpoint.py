@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ from vqaudio.errors import ModelError
 from vqaudio.files import atomic
 
 FORMAT_VERSION = 1
+
+BUNDLED = Path(__file__).parent / "models"
+DEFAULT_MODEL = "speech-16k"
 
 
 class Model(NamedTuple):
@@ -61,6 +65,26 @@ def save_model(
         # Not by safetensors' save_file, whose files only their owner may read.
         temporary.write_bytes(save(tensors, {"vqaudio": json.dumps(header)}))
     return fingerprint
+
+
+def find_model(model: str | os.PathLike[str] | None = None) -> Model:
+    """The model of a file, of a run folder, or of a bundled name (None: the default).
+
+    Raises ModelError when there is none.
+    """
+    name = DEFAULT_MODEL if model is None else os.fspath(model)
+    bundled = BUNDLED / f"{name}.safetensors"
+    if Path(name).name == name and os.path.exists(bundled):
+        return load_model(bundled)
+    if (Path(name) / "model.safetensors").exists():
+        return load_model(Path(name) / "model.safetensors")
+    if not Path(name).suffix and not os.path.exists(name):
+        names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
+        raise ModelError(
+            f"there is no model {name!r}: choose the bundled one ({names}), or give the path of a "
+            ".safetensors file"
+        )
+    return load_model(Path(name))
 
 
 def load_model(path: Path) -> Model:

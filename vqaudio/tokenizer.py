@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,14 +16,11 @@ from torch import Tensor
 from vqaudio import audio
 from vqaudio.audio.arrays import as_array
 from vqaudio.audio.decoding import Source as AudioSource
-from vqaudio.checkpoint import Model, load_model
+from vqaudio.checkpoint import Model, find_model
 from vqaudio.codec import Codec, Context
 from vqaudio.errors import ModelError, TokensError
 from vqaudio.pieces import Piece, cut
 from vqaudio.tokens import Source, Tokens
-
-BUNDLED = Path(__file__).parent / "models"
-DEFAULT_MODEL = "speech-16k"
 
 PIECE_SECONDS = 10.0
 """Long sound is computed in pieces of this length, plus context: they fit a CPU's cache."""
@@ -38,24 +34,6 @@ def load(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -
     Raises ModelError when there is no such model or device.
     """
     return Tokenizer(find_model(model), device=find_device(device))
-
-
-def find_model(model: str | os.PathLike[str] | None = None) -> Model:
-    """The model of a file, or of a bundled name (None: the default).
-
-    Raises ModelError when there is none.
-    """
-    name = DEFAULT_MODEL if model is None else os.fspath(model)
-    bundled = BUNDLED / f"{name}.safetensors"
-    if Path(name).name == name and os.path.exists(bundled):
-        return load_model(bundled)
-    if not Path(name).suffix and not os.path.exists(name):
-        names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
-        raise ModelError(
-            f"there is no model {name!r}: choose the bundled one ({names}), or give the path of a "
-            ".safetensors file"
-        )
-    return load_model(Path(name))
 
 
 def find_device(name: str) -> torch.device:

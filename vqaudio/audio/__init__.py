@@ -1,7 +1,9 @@
 """Sound files in and out: mono float32 waveforms [1, S], without torch.
 
 reading     files and pipes -> checked, downmixed, resampled blocks, in constant memory
+parts       a part of a file, found by seeking
 decoding    libsndfile first, PyAV for the rest
+ogg         where libsndfile may jump to in one
 resampling  one streaming resampler for files and arrays
 writing     16-bit wav, flac and ogg, whole or not at all
 arrays      samples in memory, treated like those of a file
@@ -11,6 +13,7 @@ finding     the audio files below a folder
 from vqaudio.audio.arrays import as_waveform
 from vqaudio.audio.decoding import AudioInfo
 from vqaudio.audio.finding import AUDIO_SUFFIXES, find_audio
+from vqaudio.audio.parts import read_part
 from vqaudio.audio.reading import Audio, AudioStream, info, read, read_blocks
 from vqaudio.audio.resampling import Resampler, resample
 from vqaudio.audio.writing import WRITE_FORMATS, AudioWriter, write
@@ -28,6 +31,7 @@ __all__ = [
     "info",
     "read",
     "read_blocks",
+    "read_part",
     "resample",
     "write",
 ]

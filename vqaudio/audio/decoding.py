@@ -1,5 +1,7 @@
 """Containers and codecs: a path or a binary file -> blocks [n, C] at the rate of the source.
 
+From the beginning or, by seeking, from anywhere: the same samples.
+
 libsndfile reads wav, flac, ogg, opus, mp3 and more. What it refuses goes to PyAV (FFmpeg), an
 optional dependency: m4a, aac, webm, G.722.
 """
@@ -10,8 +12,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -20,6 +23,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from vqaudio.audio.ogg import last_page_start
 from vqaudio.errors import AudioError
 
 Source = str | os.PathLike[str] | IO[bytes]
@@ -37,6 +41,17 @@ SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be 
 # that was piped); libsndfile then reads to the end, and so do we.
 STREAMED_SIZE = 0x7FFF_0000
 
+# Samples to decode, and drop, before those that are wanted after a jump. An mp3 frame uses bits of
+# earlier frames: of the last 511 bytes, up to 11 frames of 576 or 7 of 1,152 at the lowest
+# bitrates, and one more overlaps. Opus converges. What is not named needs none.
+LEAD_IN = {
+    "MPEG_LAYER_I": 11_520,
+    "MPEG_LAYER_II": 11_520,
+    "MPEG_LAYER_III": 11_520,
+    "OPUS": 19_200,
+}
+AV_LEAD_IN = 4_096  # an AAC frame overlaps with the one before, and that may be one of 2,048
+
 
 class AudioInfo(NamedTuple):
     """What a file says about itself."""
@@ -53,7 +68,9 @@ class AudioInfo(NamedTuple):
 class Decoder(NamedTuple):
     name: str  # for messages
     info: AudioInfo
-    blocks: Iterator[NDArray[np.float32]]  # each [n, C], n >= 1
+    # (start, stop) -> blocks [n, C], n >= 1, of the samples from start on, up to stop or (None) to
+    # the end. To be called once.
+    blocks: Callable[[int, int | None], Iterator[NDArray[np.float32]]]
 
 
 @contextmanager
@@ -74,14 +91,15 @@ def open_audio(source: Source) -> Iterator[Decoder]:
                 refusal = _sentence(error)
             else:
                 _refuse_truncated(name, sound)
-                yield Decoder(name, _soundfile_info(sound), _soundfile_blocks(name, sound))
+                blocks = partial(_soundfile_blocks, name, file, sound)
+                yield Decoder(name, _soundfile_info(sound), blocks)
                 return
         file.seek(0)
         yield _open_av(name, file, raw_format, refusal, stack)
 
 
 class _ForwardSound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """A SoundFile that is read from front to back and never jumps.
+    """A SoundFile that jumps only when told to.
 
     soundfile jumps to where it already is after every read of a seekable file. In an mp3 that jump
     resets the decoder, and the next 10 to 100 ms come out wrong, after every read.
@@ -89,6 +107,18 @@ class _ForwardSound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has
 
     def seekable(self) -> bool:
         return False
+
+    def jump(self, start: int, file: IO[bytes]) -> int:
+        """Jumps to sample `start` or, where it takes more to decode it, before; returns where to.
+
+        Stays at the beginning of what libsndfile cannot jump in. `file` is what the sound is in.
+        """
+        if not super().seekable() or self.frames >= 2**62:  # it cannot find its way without length
+            return 0
+        target = max(start - LEAD_IN.get(self.subtype, 0), 0)
+        if self.subtype == "VORBIS":
+            target = min(target, max(last_page_start(file) - 1, 0))
+        return int(self.seek(target)) if target else 0
 
 
 class _File(NamedTuple):
@@ -153,17 +183,24 @@ def _soundfile_info(sound: _ForwardSound) -> AudioInfo:
     return AudioInfo(sound.samplerate, sound.channels, num_samples)
 
 
-def _soundfile_blocks(name: str, sound: _ForwardSound) -> Iterator[NDArray[np.float32]]:
+def _soundfile_blocks(
+    name: str, file: IO[bytes], sound: _ForwardSound, start: int, stop: int | None
+) -> Iterator[NDArray[np.float32]]:
+    if start and start >= sound.frames:
+        return
     position = 0
-    while True:
-        try:
-            block = sound.read(READ_FRAMES, dtype="float32", always_2d=True)
-        except soundfile.SoundFileError as error:
-            raise _damaged(name, position / sound.samplerate, error) from error
-        if not len(block):
-            return
-        position += len(block)
-        yield block
+    try:
+        position = sound.jump(start, file) if start else 0
+        while stop is None or position < stop:
+            wanted = READ_FRAMES if stop is None else min(READ_FRAMES, stop - position)
+            block = sound.read(wanted, dtype="float32", always_2d=True)
+            if not len(block):
+                return
+            position += len(block)
+            if position > start:
+                yield block[-(position - start) :]
+    except soundfile.SoundFileError as error:
+        raise _damaged(name, position / sound.samplerate, error) from error
 
 
 def _open_av(
@@ -196,15 +233,48 @@ def _open_av(
     if first is None:
         raise AudioError(f"{name} holds no samples; check where it came from")
     info = AudioInfo(first.sample_rate, first.layout.nb_channels, None)
-    return Decoder(name, info, _av_blocks(name, info, chain([first], frames)))
+    track = _AvTrack(container, stream, first, frames)
+    return Decoder(name, info, partial(_av_blocks, name, info, track))
 
 
-def _av_blocks(name: str, info: AudioInfo, frames: Iterator[Any]) -> Iterator[NDArray[np.float32]]:
+class _AvTrack(NamedTuple):
+    """The audio of a container that is open, and has given its first frame."""
+
+    container: Any
+    stream: Any
+    first: Any
+    rest: Iterator[Any]
+
+    def jump(self, start: int) -> tuple[int, Iterator[Any]]:
+        """Jumps to a sample before `start`; returns which, and the frames from there on.
+
+        Only in mp4 and m4a: their index knows the place of every frame, in units of a sample.
+        Elsewhere the times are rounded (webm) or guessed, or decoding takes all that was (G.722).
+        """
+        tick = self.stream.time_base * self.first.sample_rate  # samples per unit of time
+        exact = "mp4" in self.container.format.name and tick <= 1 and self.first.pts is not None
+        if not exact or start <= AV_LEAD_IN:
+            return 0, chain([self.first], self.rest)
+        self.container.seek(self.first.pts + int((start - AV_LEAD_IN) / tick), stream=self.stream)
+        frames = self.container.decode(self.stream)
+        first = next(frames, None)
+        if first is None:
+            return start, iter(())
+        position = round((first.pts - self.first.pts) * tick)
+        if position > start:
+            raise ValueError("its index names a wrong place")
+        return position, chain([first], frames)
+
+
+def _av_blocks(
+    name: str, info: AudioInfo, track: _AvTrack, start: int, stop: int | None
+) -> Iterator[NDArray[np.float32]]:
     import av
 
     to_float = av.AudioResampler(format="fltp")  # keeps rate and channels
     position = 0
     try:
+        position, frames = track.jump(start)
         for frame in chain(frames, [None]):  # None: flush
             seconds = position / info.sample_rate
             if frame and (frame.sample_rate, frame.layout.nb_channels) != info[:2]:
@@ -215,8 +285,14 @@ def _av_blocks(name: str, info: AudioInfo, frames: Iterator[Any]) -> Iterator[ND
             for part in to_float.resample(frame):
                 block = np.ascontiguousarray(part.to_ndarray().T, np.float32)
                 position += len(block)
-                yield block
-    except av.FFmpegError as error:
+                wanted = block[-(position - start) :] if position > start else block[:0]
+                if stop is not None and position >= stop:
+                    wanted = wanted[: len(wanted) - (position - stop)]
+                if len(wanted):
+                    yield wanted
+                if stop is not None and position >= stop:
+                    return
+    except (av.FFmpegError, ValueError) as error:
         raise _damaged(name, position / info.sample_rate, error) from error
 
 

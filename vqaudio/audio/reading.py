@@ -126,7 +126,7 @@ class AudioStream:
 
     def _decode(self, decoder: Decoder) -> Iterator[NDArray[np.float32]]:
         resampler = Resampler(self.source.sample_rate, self.sample_rate)
-        for block in decoder.blocks:
+        for block in decoder.blocks(0, None):
             check_samples(block, decoder.name, self.source_num_samples, self.source.sample_rate)
             self.source_num_samples += len(block)
             yield resampler.push(downmix(block))

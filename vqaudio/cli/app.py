@@ -186,10 +186,21 @@ def describe(
     if target is not None and Path(target).suffix.lower() in FORMATS:
         facts = describe_tokens(Tokens.load(target))
     else:
-        from vqaudio.tokenizer import find_model
+        from vqaudio.checkpoint import find_model
 
         facts = describe_model(find_model(target))
     say(json.dumps(facts, indent=2) if as_json else "\n".join(to_lines(facts)))
+
+
+def _list(wanted: bool) -> None:
+    """What there is to download, a corpus a line."""
+    if not wanted:
+        return
+    from vqaudio.corpora import CORPORA
+
+    for name, corpus in CORPORA.items():
+        say(f"{name:18}{corpus.ABOUT.summary}")
+    raise typer.Exit
 
 
 @app.command()
@@ -201,6 +212,12 @@ def download(
     splits: Annotated[
         list[str] | None, typer.Option("--split", help="All without it, if that is not too much.")
     ] = None,
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--list", help="Say which corpora there are, and stop.", callback=_list, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Fetch a corpus; the same command again goes on with a transfer that was stopped."""
     from vqaudio.corpora import CORPORA
@@ -240,6 +257,25 @@ def train(
 
     run_folder = out or Path("runs") / resolved.name
     say(str(run(resolved, run_folder, device=find_device(device.value))))
+
+
+@app.command()
+def doctor(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            "--reference",
+            help="Curve to compare with; recipes/NAME.curve.jsonl without it, where that is.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what is wrong with a run, and what to do about it."""
+    from vqaudio.train.doctor import diagnose
+
+    diagnosis = diagnose(run, reference)
+    say(json.dumps(diagnosis.facts(), indent=2) if as_json else "\n".join(diagnosis.lines()))
 
 
 @app.command()

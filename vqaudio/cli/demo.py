@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from vqaudio import audio
+from vqaudio.checkpoint import BUNDLED
 from vqaudio.cli.jobs import refuse_to_overwrite
 from vqaudio.errors import VqaudioError
 from vqaudio.metrics import mel_distance, stoi
-from vqaudio.tokenizer import BUNDLED, Tokenizer
+from vqaudio.tokenizer import Tokenizer
 from vqaudio.tokens import Tokens
 
 EXAMPLE = BUNDLED / "example.npz"

@@ -22,6 +22,8 @@ class CodecOutput(NamedTuple):
 
     waveform: Tensor
     """[B, 1, T * hop_length], the last frame whole."""
+    coarse: Tensor
+    """[B, T, D]: the quantized latents of the first level alone."""
     codes: Tensor
     """[B, Q, T] int64; -1 where a level was not in use."""
     commitment: Tensor
@@ -57,7 +59,8 @@ class Codec(nn.Module):
         latents = self.encoder(waveform, num_samples)
         quantized = self.quantizer(latents.transpose(1, 2), mask)
         decoded = self.decoder(quantized.latents.transpose(1, 2), num_frames)
-        return CodecOutput(decoded, quantized.codes.transpose(1, 2), *quantized[2:])
+        codes = quantized.codes.transpose(1, 2)
+        return CodecOutput(decoded, quantized.coarse, codes, *quantized[3:])
 
     def _frames(
         self, num_samples: Tensor | None, longest: int

@@ -1,14 +1,40 @@
-"""Corpora by the names that recipes use."""
+"""Corpora by the names that recipes use.
+
+A new one is a module with what `Corpus` asks for, a line here, and its name in CorpusConfig. Where
+it comes as official archives, it is a `Source`, which is data, and a function that lists it.
+"""
 
 from __future__ import annotations
 
-from vqaudio.corpora import debian_speech, folder, librispeech
-from vqaudio.corpora.utterance import Corpus, Utterance
+from vqaudio.corpora import (
+    asterisk_prompts,
+    common_voice,
+    debian_speech,
+    folder,
+    huggingface,
+    librispeech,
+    libritts,
+    libritts_r,
+    ljspeech,
+    manifest,
+    speechocean762,
+    vctk,
+)
+from vqaudio.corpora.utterance import About, Corpus, Utterance
 
-__all__ = ["CORPORA", "Corpus", "Utterance"]
+__all__ = ["CORPORA", "About", "Corpus", "Utterance"]
 
 CORPORA: dict[str, Corpus] = {
     "debian-speech": debian_speech,
+    "asterisk-prompts": asterisk_prompts,
     "librispeech": librispeech,
+    "libritts": libritts,
+    "libritts-r": libritts_r,
+    "ljspeech": ljspeech,
+    "vctk": vctk,
+    "common-voice": common_voice,
+    "speechocean762": speechocean762,
     "folder": folder,
+    "manifest": manifest,
+    "huggingface": huggingface,
 }

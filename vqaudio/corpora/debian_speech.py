@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -24,16 +24,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import Progress
 
 from vqaudio import audio
-from vqaudio.corpora.debian_packages import PACKAGES, Clip, Package
+from vqaudio.corpora.debian_packages import (
+    PACKAGES,
+    Clip,
+    Package,
+    find_clips,
+    unpack_package,
+)
 from vqaudio.corpora.download import only_one
-from vqaudio.corpora.utterance import Utterance
+from vqaudio.corpora.splitting import check_split
+from vqaudio.corpora.utterance import About, Utterance
 from vqaudio.errors import AudioError, CorpusError
 from vqaudio.files import atomic
 
 SPLITS: tuple[str, ...] = ("train", "validation")
+ABOUT = About(
+    "speech from Debian packages: prompts, dialogues, games, in many languages, 16 kHz",
+    licence="free, one per package",
+    hours=8.6,
+    speakers=47,
+    num_bytes=sum(package.num_bytes for package in PACKAGES),
+)
 
 # 45 minutes. The two games' Ukrainian sounds like one voice (the pitch agrees), so both are here;
 # their Greek and Italian are other voices than tuxpaint's and asterisk's.
@@ -47,6 +62,19 @@ DULL_BELOW_DB = -70.0  # 5 to 8 kHz in a clip's energy: dull ones have -74 to -1
 logger = logging.getLogger(__name__)
 
 
+def to_fetch(root: Path, splits: Sequence[str]) -> int:
+    """Bytes of the packages that `download` would fetch; both splits come of all packages.
+
+    Raises CorpusError for an unknown split.
+    """
+    for split in splits:
+        check_split("debian-speech", split, SPLITS)
+    folder = root / "debian-speech"
+    if (folder / "utterances.jsonl").exists():
+        return 0
+    return sum(package.num_bytes for package in PACKAGES if not _done(folder, package).exists())
+
+
 def download(root: Path, splits: Sequence[str], *, packages: Path | None = None) -> None:
     """Build the corpus below `root`, both splits at once; continue where an earlier call stopped.
 
@@ -55,15 +83,17 @@ def download(root: Path, splits: Sequence[str], *, packages: Path | None = None)
 
     Raises CorpusError for an unknown split, and when apt, dpkg or PyAV is missing or fails.
     """
-    for split in splits:
-        _check_split(split)
+    to_fetch(root, splits)
     folder = root / "debian-speech"
     if (folder / "utterances.jsonl").exists():
         return
+    if packages is None:
+        size = decimal(to_fetch(root, splits))
+        print(f"debian-speech: {size} of packages to fetch with apt-get", file=sys.stderr)
     lines: list[str] = []
     with only_one(folder), Progress(console=Console(stderr=True)) as progress:
         for package in PACKAGES:
-            done = folder / ".done" / f"{package.name}.jsonl"
+            done = _done(folder, package)
             if not done.exists():
                 seen = {json.loads(line)["sha256"] for line in lines}
                 rows = _convert(package, folder, packages, seen, progress)
@@ -77,7 +107,7 @@ def utterances(root: Path, split: str) -> list[Utterance]:
 
     Raises CorpusError when the split is unknown, or `download` has not finished.
     """
-    _check_split(split)
+    check_split("debian-speech", split, SPLITS)
     folder = root / "debian-speech"
     try:
         lines = (folder / "utterances.jsonl").read_text(encoding="utf-8").splitlines()
@@ -93,9 +123,9 @@ def utterances(root: Path, split: str) -> list[Utterance]:
     ]
 
 
-def _check_split(split: str) -> None:
-    if split not in SPLITS:
-        raise CorpusError(f"debian-speech has no split {split!r}: choose from {', '.join(SPLITS)}.")
+def _done(folder: Path, package: Package) -> Path:
+    """The rows of a package, there when it has been converted to its end."""
+    return folder / ".done" / f"{package.name}.jsonl"
 
 
 def _write(path: Path, lines: list[str]) -> None:
@@ -117,7 +147,8 @@ def _convert(
     # Beside the corpus: /tmp is often a small memory disk, and a package unpacks to 400 MB.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".unpack-") as temporary:
         # dpkg runs in there, where a relative path would lead elsewhere.
-        clips = _find_clips(package, _unpack(package.name, Path(temporary).resolve(), packages))
+        unpacked = unpack_package(package, Path(temporary).resolve(), packages)
+        clips = find_clips(package, unpacked)
         for clip in progress.track(clips, task_id=task):
             samples, fault = _read(clip)
             sha256 = hashlib.sha256(samples.tobytes()).hexdigest()
@@ -135,40 +166,6 @@ def _convert(
             rows.append(row)
     logger.info("%s: kept %d clips, left out %s.", package.name, len(rows), dict(left_out))
     return rows
-
-
-def _unpack(name: str, temporary: Path, packages: Path | None) -> Path:
-    """Fetch `name` unless `packages` has it, and unpack it below `temporary`."""
-    if packages is None:
-        _run(["apt-get", "download", name], temporary, "run apt-get update and try again")
-    found = sorted((packages or temporary).glob(f"{name}_*.deb"))
-    if not found:
-        raise CorpusError(f"{packages} has no {name}_*.deb: put it there with apt-get download.")
-    unpacked = temporary / "unpacked"
-    _run(["dpkg", "-x", str(found[-1].resolve()), str(unpacked)], temporary, "fetch it anew")
-    return unpacked
-
-
-def _run(command: list[str], folder: Path, remedy: str) -> None:
-    try:
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise CorpusError(
-            f"{command[0]} was not found: build debian-speech on Debian or Ubuntu, and copy it."
-        ) from None
-    except subprocess.CalledProcessError as error:
-        said = " ".join(error.stderr.split())
-        raise CorpusError(f"{' '.join(command)} failed: {remedy} (it said: {said}).") from None
-
-
-def _find_clips(package: Package, unpacked: Path) -> list[Clip]:
-    try:
-        clips = list(package.clips(unpacked))
-    except (AudioError, FileNotFoundError) as error:
-        raise CorpusError(
-            f"{package.name} is not laid out as in Debian 12 ({error}): take that release's .deb."
-        ) from None
-    return sorted(clips, key=lambda clip: (clip.speaker, clip.name))
 
 
 def _read(clip: Clip) -> tuple[NDArray[np.float32], str | None]:

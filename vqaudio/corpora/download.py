@@ -9,20 +9,24 @@ pooch and torch.hub start a broken transfer anew: with 30 GB on a slow line it n
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import hashlib
 import http.client
 import os
 import re
 import shutil
+import stat
 import tarfile
 import time
 import urllib.error
 import urllib.request
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 from filelock import FileLock, Timeout
 from rich.console import Console
@@ -68,25 +72,26 @@ def only_one(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def fetch(url: str, path: Path, *, checksum: str) -> None:
+def fetch(url: str, path: Path, *, checksum: str | None) -> None:
     """Bring what is at `url` to `path`, which appears when its checksum has been found right.
 
-    `checksum` is "md5:..." or "sha256:..." in hexadecimal digits. Return at once if `path` is
-    there. What has arrived is kept in `path`.part, so that this call, or the next one, fetches only
-    the rest; where the checksum is wrong, the file is removed and fetched anew, once.
+    `checksum` is "md5:..." or "sha256:..." in hexadecimal digits; None where none is published,
+    and then any file that arrives is taken. Return at once if `path` is there. What has arrived is
+    kept in `path`.part, so that this call, or the next one, fetches only the rest; where the
+    checksum is wrong, the file is removed and fetched anew, once.
 
     Raises CorpusError when the server refuses, cannot be reached in several tries, or sends
     something else; and when the disk is full or cannot be written.
     """
-    algorithm, _, expected = checksum.partition(":")
-    assert algorithm in ("md5", "sha256"), checksum
+    algorithm, _, expected = (checksum or "none:").partition(":")
+    assert algorithm in ("md5", "sha256", "none"), checksum
     if path.exists():
         return
     part = path.with_name(f"{path.name}.part")
     with _explain(part), _show_progress() as progress:
         for attempt in ("first", "second"):
             _transfer(url, part, progress)
-            found = _digest(part, algorithm, progress)
+            found = "" if checksum is None else _digest(part, algorithm, progress)
             if found == expected:
                 os.replace(part, path)
                 return
@@ -100,7 +105,7 @@ def fetch(url: str, path: Path, *, checksum: str) -> None:
 
 
 def unpack(archive: Path, folder: Path, *, marker: Path) -> None:
-    """Unpack a .tar.gz into `folder`, and write the empty file `marker` when all is in its place.
+    """Unpack a .tar.gz, .tar.bz2, .tar or .zip into `folder`; write the empty file `marker` last.
 
     A folder that is not there yet appears whole, one that is there is added to. A call after one
     that was killed begins anew.
@@ -108,7 +113,8 @@ def unpack(archive: Path, folder: Path, *, marker: Path) -> None:
     Raises CorpusError when a member or a link would leave the folder or is a device (nothing is
     unpacked then), when the archive is damaged, and when the disk is full or cannot be written.
     """
-    if not hasattr(tarfile, "data_filter"):
+    extract = _extract_zip if archive.suffix == ".zip" else _extract_tar
+    if extract is _extract_tar and not hasattr(tarfile, "data_filter"):
         raise CorpusError(
             f"this Python cannot unpack {archive} without the risk that it writes elsewhere: use "
             "Python 3.10.12, 3.11.4, 3.12 or later."
@@ -118,7 +124,8 @@ def unpack(archive: Path, folder: Path, *, marker: Path) -> None:
     try:
         with _explain(temporary):
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
-            _extract(archive, temporary)
+            extract(archive, temporary)
+            folder.mkdir(parents=True, exist_ok=True)
             _move(temporary, folder)
             marker.touch()
     finally:
@@ -234,21 +241,70 @@ def _digest(path: Path, algorithm: str, progress: Progress) -> str:
     return digest.hexdigest()
 
 
-def _extract(archive: Path, folder: Path) -> None:
+def _extract_tar(archive: Path, folder: Path) -> None:
+    folder.mkdir()
     try:
         with (
             _show_progress() as progress,
-            progress.open(archive, "rb", description=f"unpack {archive.name}") as file,
-            tarfile.open(fileobj=file, mode="r:gz") as tar,
+            progress.open(archive, "rb", description=f"unpack {archive.name}") as packed,
+            _decompressed(archive, packed) as file,
         ):
-            tar.extractall(folder, filter="data")
+            # As a stream, and to its very end: gzip's own checksum stands there, and jumping back
+            # in a bzip2 file means to begin anew.
+            with tarfile.open(fileobj=file, mode="r|") as tar:
+                tar.extractall(folder, filter="data")
+            while file.read(BLOCK):
+                pass
     except tarfile.FilterError as error:
-        raise CorpusError(
-            f"{archive} is not unpacked, for it would write elsewhere: {error}; "
-            "remove it, and take it from its official address."
-        ) from None
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise CorpusError(f"{archive} is damaged ({error}): remove it, and start again.") from None
+        raise _refusal(archive, error) from None
+    except (tarfile.TarError, zlib.error, EOFError) as error:
+        raise _damage(archive, error) from None
+    except OSError as error:
+        if error.errno is not None:  # of the disk; without a number it is gzip's or bz2's own
+            raise
+        raise _damage(archive, error) from None
+
+
+def _decompressed(archive: Path, packed: IO[bytes]) -> IO[bytes]:
+    match archive.suffix:
+        case ".gz" | ".tgz":
+            return cast(IO[bytes], gzip.open(packed))
+        case ".bz2":
+            return cast(IO[bytes], bz2.open(packed))
+    return packed
+
+
+def _extract_zip(archive: Path, folder: Path) -> None:
+    """zipfile checks each member's CRC, and would quietly mend names that lead elsewhere."""
+    folder.mkdir()
+    try:
+        with zipfile.ZipFile(archive) as file, _show_progress() as progress:
+            members = file.infolist()
+            for member in members:
+                kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where a tool writes none
+                name = PurePosixPath(member.filename.replace("\\", "/"))
+                if name.is_absolute() or ".." in name.parts:
+                    raise _refusal(archive, f"the name {member.filename!r}")
+                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                    raise _refusal(archive, f"{member.filename!r} is a link or a device")
+            total = sum(member.file_size for member in members)
+            task = progress.add_task(f"unpack {archive.name}", total=total)
+            for member in members:
+                file.extract(member, folder)
+                progress.advance(task, member.file_size)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise _damage(archive, error) from None
+
+
+def _refusal(archive: Path, reason: object) -> CorpusError:
+    return CorpusError(
+        f"{archive} is not unpacked, for it would write elsewhere: {reason}; "
+        "remove it, and take it from its official address."
+    )
+
+
+def _damage(archive: Path, reason: object) -> CorpusError:
+    return CorpusError(f"{archive} is damaged ({reason}): remove it, and start again.")
 
 
 def _move(source: Path, target: Path) -> None:

@@ -6,6 +6,7 @@ batch: the ranks' vectors, one rank after the other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -39,3 +40,14 @@ def place_in_joined_batch(count: Tensor) -> Place:
     counts[dist.get_rank()] = count
     dist.all_reduce(counts)
     return Place(counts[: dist.get_rank()].sum(), counts.sum())
+
+
+def average_over_ranks(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over all ranks, in one collective."""
+    if not _distributed() or not tensors:
+        return
+    joined = sum_over_ranks(torch.cat([tensor.flatten() for tensor in tensors]))
+    joined /= dist.get_world_size()
+    means = torch.split(joined, [tensor.numel() for tensor in tensors])
+    for tensor, mean in zip(tensors, means, strict=True):
+        tensor.copy_(mean.view_as(tensor))

@@ -18,6 +18,8 @@ class ResidualQuantized(NamedTuple):
 
     latents: Tensor
     """[..., D] float32: the value is quantized, the gradient is the input's, by the bridge."""
+    coarse: Tensor
+    """[..., D]: the same of the first level alone."""
     codes: Tensor
     """[..., Q] int64; -1 where a level was not in use (dropout, not started, or masked)."""
     commitment: Tensor
@@ -77,7 +79,8 @@ class ResidualQuantizer(nn.Module):
         """x [..., D], mask [...] bool, true where a vector counts."""
         x = x.float()
         levels = self._levels_per_item(x)
-        residual, total = x, torch.zeros_like(x)
+        residual = x
+        total = coarse = torch.zeros_like(x)
         codes, commitments, codebook_losses, restarts = [], [], [], []
         for level, book in enumerate(self.books):
             if not self._starts(level):
@@ -89,6 +92,7 @@ class ResidualQuantizer(nn.Module):
             vectors = answer.vectors * keep[..., None]
             residual = residual - vectors
             total = total + vectors
+            coarse = total if level == 0 else coarse
             codes.append(answer.codes.masked_fill(~keep, -1))
             commitments.append(answer.commitment)
             codebook_losses.append(answer.codebook_loss)
@@ -98,6 +102,7 @@ class ResidualQuantizer(nn.Module):
         unused = self.num_codebooks - len(codes)
         return ResidualQuantized(
             latents=self.bridge(x, total),
+            coarse=self.bridge(x, coarse),
             codes=F.pad(torch.stack(codes, dim=-1), (0, unused), value=-1),
             commitment=torch.stack(commitments).mean(),
             codebook_loss=torch.stack(codebook_losses).mean(),

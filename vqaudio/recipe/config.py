@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from itertools import accumulate
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
     PositiveInt,
-    field_validator,
     model_validator,
 )
 
 from vqaudio.codec.config import CodecConfig, Config
+from vqaudio.data.augment import Interval, NoiseConfig, RoomConfig
+from vqaudio.discriminators import DiscriminatorConfig
 
 
 class CorpusConfig(Config):
     """One corpus of a recipe."""
 
-    name: Literal["debian-speech", "librispeech", "folder"]
+    name: Literal[
+        "debian-speech",
+        "asterisk-prompts",
+        "librispeech",
+        "libritts",
+        "libritts-r",
+        "ljspeech",
+        "vctk",
+        "common-voice",
+        "speechocean762",
+        "folder",
+        "manifest",
+        "huggingface",
+    ]
     root: str
-    """Folder that the corpus is in, or is downloaded to; relative to the working folder."""
-    train: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("train",)
-    """Splits to train on."""
+    """Folder that the corpus is in, or is downloaded to, or the manifest itself; relative to the
+    working folder."""
+    train: Annotated[tuple[str, ...], Field(strict=False)] = ("train",)
+    """Splits to train on; none in a corpus that is only validated on."""
     validation: Annotated[tuple[str, ...], Field(strict=False)] = ("validation",)
     """Splits to validate on: speakers that training never hears."""
+    weight: PositiveFloat | None = None
+    """Share of the crops, relative to the other corpora's weights; where no corpus has one, they
+    share by seconds of speech."""
+
+    @model_validator(mode="after")
+    def _check_splits(self) -> CorpusConfig:
+        if not self.train and not self.validation:
+            raise ValueError("train and validation are both empty: name a split, or remove it")
+        return self
 
 
 class DataConfig(Config):
@@ -33,34 +59,76 @@ class DataConfig(Config):
 
     corpora: Annotated[tuple[CorpusConfig, ...], Field(min_length=1, strict=False)]
     batch_size: PositiveInt
-    """Crops per step."""
+    """Crops per step, of all processes together."""
+    accumulate: PositiveInt = 1
+    """Parts that each process cuts its crops into, to go through the codec one after the other:
+    less memory, the same gradient. Codebooks move with each part."""
     crop_seconds: PositiveFloat
     speaker_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Speakers are drawn by seconds of speech to the power of 1 - this: 0 as the speech is
     spread, 1 all alike."""
-    gain_db: Annotated[tuple[float, float], Field(strict=False)] = (0.0, 0.0)
+    room: RoomConfig | None = None
+    """Echoes, for a part of the crops."""
+    noise: NoiseConfig | None = None
+    """Noise in the background, for a part of the crops."""
+    gain_db: Interval = (0.0, 0.0)
     """Each crop's level is changed by a value drawn from this range, in dB."""
     workers: Annotated[int, Field(ge=0)] = 1
     """Processes that read ahead."""
 
-    @field_validator("gain_db")
-    @classmethod
-    def _check_gain_db(cls, gain_db: tuple[float, float]) -> tuple[float, float]:
-        low, high = gain_db
-        if low > high:
-            raise ValueError(f"must be [low, high], got [{low:g}, {high:g}]")
-        return gain_db
+    @model_validator(mode="after")
+    def _check_weights(self) -> DataConfig:
+        without = [i for i, c in enumerate(self.corpora) if c.train and c.weight is None]
+        if without and any(corpus.weight is not None for corpus in self.corpora):
+            raise ValueError(
+                f"corpora.{without[0]}.weight: missing; give each corpus a weight, or none"
+            )
+        return self
 
 
 class LossConfig(Config):
-    """What is minimised: mel + commitment * commitment loss + codebook loss."""
+    """What the codec minimises.
 
+    The losses on the sound (mel, stft, waveform, adversarial, features) have weights; a weight of
+    zero leaves a loss out. With `balance` a weight is the loss's fraction of the gradient at the
+    decoder's output, otherwise a factor.
+    """
+
+    mel: NonNegativeFloat = 1.0
+    """Of the multi-scale log-mel distance."""
+    stft: NonNegativeFloat = 0.0
+    """Of the complex multi-resolution STFT distance."""
+    waveform: NonNegativeFloat = 0.0
+    """Of the mean absolute difference of samples."""
+    adversarial: NonNegativeFloat = 0.0
+    """Of what the discriminators say of the decoded sound."""
+    features: NonNegativeFloat = 0.0
+    """Of the distance of the discriminators' features (feature matching)."""
+    semantic: NonNegativeFloat = 0.0
+    """Of the distance of the first level to the frames of a speech model; a factor, also with
+    `balance`."""
+    commitment: NonNegativeFloat = 0.25
+    """beta of VQ-VAE; a factor, also with `balance`."""
+    balance: bool = False
     mel_windows: Annotated[
         tuple[Annotated[int, Field(ge=64)], ...], Field(min_length=1, strict=False)
     ] = (128, 256, 512, 1024, 2048)
     """Samples; a shorter window than 64 leaves mel bands without a frequency."""
-    commitment: NonNegativeFloat = 0.25
-    """beta of VQ-VAE."""
+    stft_windows: Annotated[
+        tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
+    ] = (512, 1024, 2048)
+    """Samples."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether discriminators have a say."""
+        return self.adversarial > 0 or self.features > 0
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> LossConfig:
+        if not (self.mel or self.stft or self.waveform or self.judged):
+            raise ValueError("one of mel, stft, waveform, adversarial, features must be above 0")
+        return self
 
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
@@ -72,10 +140,71 @@ class OptimizerConfig(Config):
     learning_rate: PositiveFloat = 5e-4
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.8, 0.99)
     weight_decay: NonNegativeFloat = 0.01
+    """Of the networks; codebooks never decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 500
     max_gradient_norm: PositiveFloat = 1.0
     weight_ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the averaged weights that validation and the final model use."""
+
+
+class DiscriminatorOptimizerConfig(Config):
+    """How the discriminators learn in a stage."""
+
+    learning_rate: PositiveFloat = 3e-4
+    """Warm-up and decay are those of the codec."""
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.8, 0.99)
+    max_gradient_norm: PositiveFloat = 10.0
+    every: PositiveInt = 1
+    """They are asked, and learn, in one of so many steps."""
+
+
+class StageConfig(Config):
+    """A part of a run with losses, optimiser and learning rate of its own."""
+
+    name: str
+    steps: PositiveInt
+    trains: Literal["codec", "decoder"] = "codec"
+    """decoder: encoder and codebooks stay as they are, and with them the codes of every sound:
+    models before and after have one fingerprint."""
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    discriminator_optimizer: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Of step 0 to steps - 1: linear warm-up, then a cosine to zero."""
+        warmup = self.optimizer.warmup_steps
+        if step < warmup:
+            return (step + 1) / warmup
+        progress = (step - warmup) / max(self.steps - warmup, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+class StageSpan(NamedTuple):
+    """A stage's place in the run."""
+
+    config: StageConfig
+    begin: int
+    """Its first step, counted from 0 over the whole run."""
+    end: int
+    """The step after its last."""
+
+
+class SemanticConfig(Config):
+    """A frozen speech model that the first level learns from; needs `vqaudio[semantic]`."""
+
+    bundle: str
+    """Of torchaudio.pipelines, such as HUBERT_BASE or WAVLM_BASE_PLUS."""
+    layer: PositiveInt | None = None
+    """Counted from 1; the mean of all layers without it."""
+
+
+class CollapseConfig(Config):
+    """When the log warns that a codebook collapses."""
+
+    below: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Perplexity as a fraction of the codes."""
+    steps: PositiveInt = 1000
+    """For so many steps in a row."""
 
 
 class Recipe(Config):
@@ -86,16 +215,24 @@ class Recipe(Config):
     licence: str
     """Of the trained model, in words: what the data's licences leave."""
     seed: Annotated[int, Field(ge=0)] = 0
-    steps: PositiveInt
+    init: str | None = None
+    """A model file, a run folder or a bundled model's name, to go on from (fine-tuning); `codec`
+    may then be left out. A run folder brings its discriminators along."""
     codec: CodecConfig
     data: DataConfig
-    loss: LossConfig = LossConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    stages: Annotated[tuple[StageConfig, ...], Field(min_length=1, strict=False)]
+    """One after the other."""
+    discriminators: Annotated[tuple[DiscriminatorConfig, ...], Field(strict=False)] = ()
+    """For the stages whose losses ask them."""
+    semantic: SemanticConfig | None = None
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """bfloat16: autocast of the networks; quantizer, spectra and losses stay in float32. auto:
     bfloat16 on a device that computes in it natively."""
+    compile: bool = False
+    """Whether torch.compile translates encoder and decoder first."""
     storage: Literal["float32", "float16"] = "float32"
     """Of the weights in the model file."""
+    collapse: CollapseConfig = CollapseConfig()
     log_every: PositiveInt = 50
     """Steps."""
     validate_every: PositiveInt = 1000
@@ -103,18 +240,47 @@ class Recipe(Config):
     validation_seconds: PositiveFloat = 120.0
     """Of held-out speech per validation."""
     checkpoint_minutes: NonNegativeFloat = 5.0
+    keep_checkpoints: PositiveInt = 2
+    """The newest so many."""
 
     @model_validator(mode="after")
-    def _check_crop_seconds(self) -> Recipe:
+    def _check(self) -> Recipe:
         hop, rate = self.codec.backbone.hop_length, self.codec.sample_rate
         if round(self.data.crop_seconds * rate) < hop:
             raise ValueError(
                 f"data.crop_seconds: must be at least one hop, {hop} samples at {rate} Hz or "
                 f"{hop / rate:g} s, got {self.data.crop_seconds:g}"
             )
+        for place, stage in enumerate(self.stages):
+            if stage.loss.judged and not self.discriminators:
+                raise ValueError(
+                    f"stages.{place}.loss: adversarial and features need discriminators"
+                )
+            if stage.loss.semantic and self.semantic is None:
+                raise ValueError(f"stages.{place}.loss.semantic: needs the section semantic")
         return self
+
+    @property
+    def steps(self) -> int:
+        """Of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def schedule(self) -> list[StageSpan]:
+        """When each stage begins and ends."""
+        ends = list(accumulate(stage.steps for stage in self.stages))
+        return [StageSpan(s, e - s.steps, e) for s, e in zip(self.stages, ends, strict=True)]
 
     @property
     def hours_heard(self) -> float:
         """Hours of crops that all steps amount to."""
         return self.steps * self.data.batch_size * self.data.crop_seconds / 3600
+
+
+WITHOUT_EFFECT: Any = {
+    "collapse": True,
+    "log_every": True,
+    "checkpoint_minutes": True,
+    "keep_checkpoints": True,
+    "data": {"workers"},
+}
+"""What may change while a run is stopped: what is learnt stays the same."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from vqaudio.checkpoint import find_model
 from vqaudio.codec.config import (
     CodecConfig,
     Config,
@@ -19,8 +20,24 @@ from vqaudio.codec.config import (
     QuantizerConfig,
     WaveformConfig,
 )
-from vqaudio.errors import RecipeError
-from vqaudio.recipe.config import CorpusConfig, DataConfig, LossConfig, OptimizerConfig, Recipe
+from vqaudio.data import NoiseConfig, RoomConfig
+from vqaudio.discriminators import (
+    BandDiscriminatorConfig,
+    PeriodDiscriminatorConfig,
+    StftDiscriminatorConfig,
+)
+from vqaudio.errors import ModelError, RecipeError
+from vqaudio.recipe.config import (
+    CollapseConfig,
+    CorpusConfig,
+    DataConfig,
+    DiscriminatorOptimizerConfig,
+    LossConfig,
+    OptimizerConfig,
+    Recipe,
+    SemanticConfig,
+    StageConfig,
+)
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -47,6 +64,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Validate the values of a recipe; `source` is named in errors."""
+    if isinstance(values.get("init"), str) and "codec" not in values:
+        values = {**values, "codec": _codec_of(values["init"], source)}
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
@@ -54,6 +73,14 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
         # A list with a wrong item is also reported as too short.
         inner = [p for p in problems if not any(_holds(p["loc"], q["loc"]) for q in problems)]
         raise RecipeError(f"{source}: {'; '.join(map(_problem, inner))}.") from None
+
+
+def _codec_of(model: str, source: str) -> dict[str, Any]:
+    """The configuration of the model to go on from."""
+    try:
+        return find_model(model).codec.config.model_dump(mode="json")
+    except ModelError as error:
+        raise RecipeError(f"{source}: init: {error}.") from None
 
 
 def _holds(outer: tuple[str | int, ...], inner: tuple[str | int, ...]) -> bool:
@@ -96,39 +123,76 @@ def _yaml_problem(error: Exception) -> str:
     return str(error).splitlines()[0]
 
 
-# The parts of a validation error's location that name what the keys below them belong to; a
-# chosen family stands there as if it were a key.
+# The parts of a validation error's location that name what the keys below them belong to.
 _SECTIONS: dict[str, type[Config]] = {
     "codec": CodecConfig,
-    "frames": FramesConfig,
-    "waveform": WaveformConfig,
     "quantizer": QuantizerConfig,
     "data": DataConfig,
     "corpora": CorpusConfig,
+    "noise": NoiseConfig,
+    "room": RoomConfig,
+    "stages": StageConfig,
     "loss": LossConfig,
     "optimizer": OptimizerConfig,
+    "discriminator_optimizer": DiscriminatorOptimizerConfig,
+    "semantic": SemanticConfig,
+    "collapse": CollapseConfig,
 }
+
+# A chosen kind stands in a location as if it were a key.
+_KINDS: dict[str, dict[str, type[Config]]] = {
+    "backbone": {"frames": FramesConfig, "waveform": WaveformConfig},
+    "discriminators": {
+        "stft": StftDiscriminatorConfig,
+        "period": PeriodDiscriminatorConfig,
+        "band": BandDiscriminatorConfig,
+    },
+}
+
+
+class _Place(NamedTuple):
+    """Where an error is."""
+
+    keys: list[str]
+    """As one would write them after --set."""
+    section: type[Config]
+    """What the last key is a key of."""
+
+
+def _locate(location: tuple[str | int, ...]) -> _Place:
+    keys: list[str] = []
+    section: type[Config] = Recipe
+    choice = ""
+    for part in location:
+        if part in _KINDS.get(choice, {}):
+            section, choice = _KINDS[choice][str(part)], ""
+            continue
+        if keys:  # the key before was no last one, so it is a section
+            section = _SECTIONS.get(keys[-1], section)
+        keys.append(str(part))
+        choice = part if isinstance(part, str) else choice
+    return _Place(keys, section)
 
 
 def _problem(problem: ErrorDetails) -> str:
     """One validation error as "key.path: what is wrong"."""
-    location = problem["loc"]
-    path = ".".join(str(part) for part in location if part not in ("frames", "waveform"))
+    keys, section = _locate(problem["loc"])
+    path = ".".join(keys)
     start = f"{path}: " if path else ""  # what concerns several sections names its key itself
     kind = problem["type"]
     if kind == "extra_forbidden":
-        sections = [_SECTIONS[str(part)] for part in location[:-1] if part in _SECTIONS]
-        known = list((sections[-1] if sections else Recipe).model_fields)
-        guess = difflib.get_close_matches(str(location[-1]), known, n=1)
+        known = list(section.model_fields)
+        guess = difflib.get_close_matches(keys[-1], known, n=1)
         advice = f"did you mean {guess[0]}?" if guess else f"the keys here are {', '.join(known)}"
         return f"{path}: unknown key ({advice})"
     if kind == "missing":
         return f"{path}: missing"
-    if kind == "union_tag_not_found":
-        return f"{path}.family: missing"
-    if kind == "union_tag_invalid":
-        allowed, tag = problem["ctx"]["expected_tags"], problem["ctx"]["tag"]
-        return f"{path}.family: must be {allowed}, got {tag!r}"
+    if kind in ("union_tag_not_found", "union_tag_invalid"):
+        tag = "family" if keys[-1] == "backbone" else "kind"
+        if kind == "union_tag_not_found":
+            return f"{path}.{tag}: missing"
+        allowed, found = problem["ctx"]["expected_tags"], problem["ctx"]["tag"]
+        return f"{path}.{tag}: must be {allowed}, got {found!r}"
     message = str(problem["msg"]).replace("Input should be", "must be", 1)
     if kind == "value_error":
         return f"{start}{message.removeprefix('Value error, ')}"

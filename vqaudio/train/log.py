@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import time
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from vqaudio.files import atomic
 from vqaudio.quantizers import CodebookUsage
+from vqaudio.train.validation import Validation
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +58,11 @@ def _tensorboard(folder: Path, first: int) -> Any:
 class RunLog:
     """Writes to `run`; a context manager. Steps count from 0."""
 
-    def __init__(self, run: Path, *, steps: int, first: int) -> None:
-        self.file = _reopen(run / "log.jsonl", first)
-        self.board = _tensorboard(run / "tensorboard", first)
-        self.console = Console(stderr=True)
+    def __init__(self, run: Path, *, steps: int, first: int, quiet: bool = False) -> None:
+        # All processes of a joint run compute the same figures: one of them tells.
+        self.file: TextIO = io.StringIO() if quiet else _reopen(run / "log.jsonl", first)
+        self.board = None if quiet else _tensorboard(run / "tensorboard", first)
+        self.console = Console(stderr=True, quiet=quiet)
         self.progress = Progress(
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(),
@@ -99,14 +102,44 @@ class RunLog:
         self.heard += heard
         self.progress.update(self.task, completed=step + 1)
 
-    def training(self, step: int, values: Mapping[str, float]) -> None:
-        """A line of kind "train", with the speed and the share of waiting since the one before."""
+    def training(
+        self,
+        step: int,
+        values: Mapping[str, Tensor | float],
+        usage: Sequence[CodebookUsage],
+        *,
+        skipped: int,
+    ) -> None:
+        """A line of kind "train", with what holds since the line before: speed, share of waiting,
+        use of the codebooks, steps that were skipped.
+
+        The first value is the one that the progress bar shows.
+        """
+        # Only here does the run wait for the device.
+        figures = {name: float(torch.as_tensor(v).detach()) for name, v in values.items()}
         seconds = time.monotonic() - self.since
         speed = self.heard / seconds
-        timing = {"audio_seconds_per_second": speed, "data_wait": self.waited / seconds}
-        self.scalars(step, "train", {**values, **timing})
-        self.progress.update(self.task, figures=f"mel {values['mel']:.3f}  {speed:.0f} audio s/s")
+        name, loss = next(iter(figures.items()))
+        for level, book in enumerate(usage):
+            figures[f"perplexity_{level}"] = book.perplexity
+        figures |= {"audio_seconds_per_second": speed, "data_wait": self.waited / seconds}
+        self.scalars(step, "train", {**figures, "skipped": skipped})
+        self.progress.update(self.task, figures=f"{name} {loss:.3f}  {speed:.0f} audio s/s")
+        if skipped:
+            self.say(f"step {step}: {skipped} steps skipped, their gradients were no numbers")
         self._restart_clock()
+
+    def validation(self, step: int, result: Validation, restarts: Tensor) -> None:
+        """Lines of kind "validation" and "codebooks", and one sound before and after."""
+        values = {"mel": result.mel, "mel_quarter_rate": result.mel_quarter_rate}
+        self.scalars(step, "validation", values)
+        self.say(
+            f"step {step} validation: mel {result.mel:.4f}, with {result.quarter} of "
+            f"{len(result.usage)} levels {result.mel_quarter_rate:.4f}"
+        )
+        self.health(step, result.usage, restarts)
+        self.sound(step, "original", result.original, result.sample_rate)
+        self.sound(step, "decoded", result.decoded, result.sample_rate)
 
     def _restart_clock(self) -> None:
         self.since = time.monotonic()
@@ -146,7 +179,17 @@ class RunLog:
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def sound(self, step: int, name: str, waveform: Tensor, sample_rate: int) -> None:
-        """[1, S] to TensorBoard."""
+        """[1, S] to TensorBoard, to hear and to see."""
         if self.board is not None:
             sound = torch.clamp(waveform.float().cpu(), -1, 1)
             self.board.add_audio(name, sound, step, sample_rate=sample_rate)
+            self.board.add_image(name, _picture(sound), step)
+
+
+def _picture(waveform: Tensor) -> Tensor:
+    """[1, S] -> [1, F, T] from 0 (80 dB under full scale) to 1: spectrum over time, low at the
+    bottom."""
+    window = torch.hann_window(512)
+    spectrum = torch.stft(waveform, 512, 128, window=window, return_complex=True).abs()
+    decibel = 20 * (spectrum * (2 / window.sum())).clamp(min=1e-5).log10()
+    return (1 + decibel / 80).clamp(0, 1).flip(1)

@@ -4,63 +4,85 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import torch
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 
 from vqaudio.errors import TrainingError
 from vqaudio.files import atomic
-from vqaudio.recipe import Recipe, load_recipe
+from vqaudio.recipe import WITHOUT_EFFECT, Recipe, load_recipe
+
+logger = logging.getLogger(__name__)
+
+State = dict[str, Any]
+"""Tensors and plain values, by the names of the parts, and "next_step"."""
 
 
-class RunState(NamedTuple):
-    """What changes from step to step, beside the step number and the random states."""
+class Part(Protocol):
+    """What changes from step to step."""
 
-    codec: nn.Module
-    average: AveragedModel
-    optimizer: Optimizer
-    schedule: LRScheduler
+    def state_dict(self) -> dict[str, Any]: ...
 
-    def save(self, run: Path, *, next_step: int) -> None:
-        """Write run/state.pt in place of the one before."""
-        state: dict[str, Any] = {name: part.state_dict() for name, part in self._asdict().items()}
-        state["next_step"] = next_step
-        state["random"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            state["random_cuda"] = torch.cuda.get_rng_state_all()
-        with atomic(run / "state.pt") as temporary:
-            # By way of memory: torch's own writer says "unexpected pos" where the disk is full.
-            buffer = io.BytesIO()
-            torch.save(state, buffer)
-            temporary.write_bytes(buffer.getbuffer())
+    def load_state_dict(self, state_dict: Any) -> Any: ...
 
-    def restore(self, run: Path) -> int:
-        """Read run/state.pt where there is one; returns the step to go on with.
 
-        Raises TrainingError when the file is there and cannot be used.
-        """
-        path = run / "state.pt"
-        if not path.exists():
-            return 0
+def checkpoints(run: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    return sorted(run.glob("state-*.pt"))
+
+
+def save_state(run: Path, parts: Mapping[str, Part], *, next_step: int, keep: int) -> None:
+    """Write run/state-<step>.pt, then remove all but the newest `keep`.
+
+    There are no random states in it: those of a step are made of the seed and the step's number.
+
+    Raises VqaudioError when it cannot be written.
+    """
+    state = {name: part.state_dict() for name, part in parts.items()}
+    with atomic(run / f"state-{next_step:08d}.pt") as temporary:
+        # By way of memory: torch's own writer says "unexpected pos" where the disk is full.
+        buffer = io.BytesIO()
+        torch.save({**state, "next_step": next_step}, buffer)
+        temporary.write_bytes(buffer.getbuffer())
+    for old in checkpoints(run)[:-keep]:
+        old.unlink()
+
+
+def read_state(run: Path) -> State | None:
+    """The newest checkpoint that can be read; None where there is none at all.
+
+    Raises TrainingError when there are some and none can be read.
+    """
+    found = checkpoints(run)
+    for path in reversed(found):
         try:
             # weights_only: tensors and plain values, nothing that runs.
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            for name, part in self._asdict().items():
-                part.load_state_dict(state[name])
-            torch.set_rng_state(state["random"])
-            if "random_cuda" in state and torch.cuda.is_available():
-                torch.cuda.set_rng_state_all(state["random_cuda"])
-            return int(state["next_step"])
+            state: State = torch.load(path, map_location="cpu", weights_only=True)
+            int(state["next_step"])
+            return state
         except Exception as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
-            raise TrainingError(
-                f"{path} cannot be resumed ({reason}): remove the run folder to start again."
-            ) from error
+            logger.warning("%s cannot be read (%s): going back to the one before.", path, reason)
+            fault = f"{path} cannot be resumed ({reason}): remove the run folder to start again."
+    if found:
+        raise TrainingError(fault)
+    return None
+
+
+def restore(state: State, parts: Mapping[str, Part], run: Path) -> None:
+    """Give each part what it had. Raises TrainingError when the state is of another run."""
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(
+            f"{run} cannot be resumed, its state does not fit its recipe ({reason}): remove the "
+            "run folder to start again."
+        ) from error
 
 
 def check_run_folder(run: Path, recipe: Recipe) -> None:
@@ -70,8 +92,10 @@ def check_run_folder(run: Path, recipe: Recipe) -> None:
     """
     path = run / "recipe.yaml"
     if path.exists():
-        earlier = load_recipe(path)
-        differing = [key for key, value in recipe if getattr(earlier, key) != value]
+        earlier, now = (
+            r.model_dump(mode="json", exclude=WITHOUT_EFFECT) for r in (load_recipe(path), recipe)
+        )
+        differing = [key for key, value in now.items() if earlier[key] != value]
         if differing:
             raise TrainingError(
                 f"{run} holds a run of another recipe (they differ in {', '.join(differing)}): "
@@ -87,11 +111,11 @@ def claim_run_folder(run: Path, recipe: Recipe) -> None:
     Raises VqaudioError when it cannot be written.
     """
     path = run / "recipe.yaml"
-    if not path.exists():
-        values = recipe.model_dump(mode="json")
+    text = json.dumps(recipe.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
         with atomic(path) as temporary:  # JSON is YAML 1.2
-            temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    for leftover in [*run.glob(".state.*.pt"), *run.glob(".model.*.safetensors")]:
+            temporary.write_text(text, "utf-8")
+    for leftover in [*run.glob(".state-*.pt"), *run.glob(".*.safetensors")]:
         leftover.unlink()  # what a killed run was writing
 
 

@@ -1,0 +1,340 @@
+"""Stages, discriminators, balanced losses, going on from a model, several processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vqaudio.checkpoint import find_model, load_model
+from vqaudio.errors import ModelError, RecipeError, TrainingError
+from vqaudio.quantizers import CodebookUsage
+from vqaudio.recipe import CollapseConfig, Recipe, load_recipe
+from vqaudio.train import train
+from vqaudio.train.guards import Guards
+from vqaudio.train.state import checkpoints, read_state
+
+TINY = Path(__file__).parent.parent / "recipes" / "tiny.yaml"
+CPU = torch.device("cpu")
+
+STAGES = """[
+  {name: metric, steps: 6, loss: {mel_windows: [256]}, optimizer: {warmup_steps: 2}},
+  {name: adversarial, steps: 8,
+   loss: {mel: 1, stft: 0.5, waveform: 0.1, adversarial: 1, features: 2, balance: true,
+          mel_windows: [256, 512], stft_windows: [256]},
+   optimizer: {warmup_steps: 2}, discriminator_optimizer: {every: 2}},
+  {name: decoder, steps: 6, trains: decoder,
+   loss: {mel: 1, adversarial: 1, features: 2, mel_windows: [256]}, optimizer: {warmup_steps: 2}}
+]"""
+DISCRIMINATORS = (
+    "[{kind: stft, window_length: 256, channels: 4}, {kind: period, period: 3, channels: [4, 4]},"
+    " {kind: band, window_length: 256, channels: 4}]"
+)
+
+
+def overrides(speech_folder: Path, *more: str) -> list[str]:
+    return [
+        f"data.corpora.0.root={speech_folder}",
+        "data.crop_seconds=0.25",
+        "codec.quantizer.num_codebooks=2",
+        "codec.quantizer.codebook_size=16",
+        f"stages={STAGES}",
+        f"discriminators={DISCRIMINATORS}",
+        "log_every=1",
+        "validate_every=7",
+        "validation_seconds=1",
+        "checkpoint_minutes=0",
+        "keep_checkpoints=30",
+        *more,
+    ]
+
+
+def make_recipe(speech_folder: Path, *more: str) -> Recipe:
+    return load_recipe(TINY, overrides(speech_folder, *more))
+
+
+@pytest.fixture(scope="session")
+def staged(speech_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a whole run through three stages. Not to be written to."""
+    run = tmp_path_factory.mktemp("runs") / "staged"
+    train(make_recipe(speech_folder), run, device=CPU)
+    return run
+
+
+def log_lines(run: Path, kind: str) -> list[dict[str, float]]:
+    lines = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [line for line in map(json.loads, lines) if line["kind"] == kind]
+
+
+def state_at(run: Path, step: int) -> dict[str, Any]:
+    path = run / f"state-{step:08d}.pt"
+    state: dict[str, Any] = torch.load(path, weights_only=True)
+    return state
+
+
+def differing(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> set[str]:
+    """First parts of the names of the tensors that are not the same."""
+    assert a.keys() == b.keys()
+    return {name.partition(".")[0] for name in a if not torch.equal(a[name], b[name])}
+
+
+# Stages
+
+
+def test_each_stage_minimises_its_own_losses(staged: Path) -> None:
+    lines = log_lines(staged, "train")
+    assert [line["step"] for line in lines] == list(range(20))
+    names = [set(line) & {"mel", "stft", "waveform", "adversarial", "features"} for line in lines]
+    assert names[:6] == [{"mel"}] * 6
+    # Discriminators are asked in every second step of theirs.
+    everything = {"mel", "stft", "waveform", "adversarial", "features"}
+    assert names[6:14] == [everything, {"mel", "stft", "waveform"}] * 4
+    assert names[14:] == [{"mel", "adversarial", "features"}] * 6
+    assert all(("discriminator" in line) == ("adversarial" in line) for line in lines)
+    assert all(line["discriminator_gradient_norm"] > 0 for line in lines[6:14:2])
+    # Each stage warms up anew.
+    rates = [line["learning_rate"] for line in lines]
+    assert [rates[0], rates[6], rates[14]] == [pytest.approx(2.5e-4)] * 3
+    assert [rates[1], rates[7], rates[15]] == [pytest.approx(5e-4)] * 3
+
+
+def test_who_learns_in_which_stage(staged: Path) -> None:
+    begin, judged, end = (state_at(staged, step) for step in (1, 6, 14))
+    assert differing(begin["discriminators"], judged["discriminators"]) == set()
+    assert differing(judged["discriminators"], end["discriminators"]) == {"parts"}
+    assert differing(judged["codec"], end["codec"]) == {"encoder", "decoder", "quantizer"}
+
+
+def test_the_decoder_stage_keeps_the_codes(staged: Path, speech_folder: Path) -> None:
+    """Encoder and codebooks of the averaged model, bit for bit, so the fingerprint stays."""
+    before, after = state_at(staged, 14), state_at(staged, 20)
+    moved = differing(before["average"], after["average"])
+    assert moved == {"module", "n_averaged"}
+    changed = {
+        name.split(".")[1]
+        for name, tensor in before["average"].items()
+        if name.startswith("module.") and not torch.equal(tensor, after["average"][name])
+    }
+    assert changed <= {"decoder", "quantizer"}
+    same = [n for n in before["average"] if "sums" in n or "counts" in n or ".encoder." in n]
+    assert all(torch.equal(before["average"][n], after["average"][n]) for n in same)
+    until = make_recipe(speech_folder).model_copy(
+        update={"stages": make_recipe(speech_folder).stages[:2]}
+    )
+    shorter = train(until, staged.parent / "shorter", device=CPU)
+    short, long = load_model(shorter), load_model(staged / "model.safetensors")
+    assert short.fingerprint == long.fingerprint
+    waveform = torch.randn(1, 1, 4000)
+    codes = short.codec.encode(waveform)
+    assert torch.equal(codes, long.codec.encode(waveform))
+    assert not torch.equal(short.codec.decode(codes), long.codec.decode(codes))
+    assert long.card["stages"] == ["metric", "adversarial", "decoder"]
+
+
+@pytest.mark.parametrize("killed_after", [3, 9, 16])
+def test_a_run_killed_in_any_stage_goes_on_to_the_same_model(
+    staged: Path, speech_folder: Path, tmp_path: Path, killed_after: int
+) -> None:
+    """kill -9, then the same call: weights, both optimisers, averages, log are the same."""
+    run = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-c",
+        "from vqaudio.cli import main; main()",
+        "train",
+        str(TINY),
+        "--out",
+        str(run),
+    ]
+    for override in overrides(speech_folder):
+        command += ["--set", override]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while len(checkpoints(run)) < killed_after and time.monotonic() < deadline:
+            assert process.poll() is None, "the run ended too early"
+            time.sleep(0.002)
+        process.kill()
+    assert killed_after <= len(checkpoints(run)) < 20, "killed too late to prove anything"
+    train(make_recipe(speech_folder), run, device=CPU)
+    assert (run / "model.safetensors").read_bytes() == (staged / "model.safetensors").read_bytes()
+    ours, theirs = read_state(run), read_state(staged)
+    assert ours is not None
+    assert theirs is not None
+    assert repr(flat(ours)) == repr(flat(theirs))
+    for kind, figure in (("train", "gradient_norm"), ("validation", "mel")):
+        found, expected = (
+            [(line["step"], line[figure]) for line in log_lines(folder, kind)]
+            for folder in (run, staged)
+        )
+        assert found == expected
+
+
+def flat(state: Any) -> Any:
+    """Tensors as lists, so that states can be compared as a whole."""
+    if isinstance(state, torch.Tensor):
+        return state.tolist()
+    if isinstance(state, dict):
+        return {str(key): flat(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [flat(value) for value in state]
+    return state
+
+
+# Going on from a model
+
+
+def test_fine_tuning_starts_from_the_model_and_takes_its_codec(
+    staged: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    text = f"""
+name: mine
+description: goes on
+licence: none
+init: {staged / "model.safetensors"}
+data:
+  corpora: [{{name: folder, root: {speech_folder}}}]
+  batch_size: 2
+  crop_seconds: 0.25
+stages:
+  - {{name: tune, steps: 1, optimizer: {{learning_rate: 1e-9, warmup_steps: 0}}}}
+"""
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    recipe = load_recipe(path)
+    origin = load_model(staged / "model.safetensors").codec
+    assert recipe.codec == origin.config
+    tuned = load_model(train(recipe, tmp_path / "run", device=CPU))
+    for name, weight in origin.encoder.state_dict().items():
+        torch.testing.assert_close(tuned.codec.encoder.state_dict()[name], weight)
+    assert tuned.card["init"] == str(staged / "model.safetensors")
+
+
+def test_a_run_folder_brings_its_discriminators(
+    staged: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    one = "stages=[{name: more, steps: 1, loss: {adversarial: 1}}]"
+    recipe = make_recipe(speech_folder, one, f"init={staged}")
+    train(recipe, tmp_path / "run", device=CPU)
+    origin, fresh = state_at(staged, 20)["discriminators"], state_at(staged, 1)["discriminators"]
+    found = state_at(tmp_path / "run", 1)["discriminators"]
+    distance = {
+        kind: sum(float((found[n] - other[n]).abs().sum()) for n in found)
+        for kind, other in (("origin", origin), ("fresh", fresh))
+    }
+    assert distance["origin"] < distance["fresh"]
+
+
+def test_a_model_to_go_on_from_that_does_not_fit(speech_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"init: speech-16k is another codec .*leave codec out"):
+        train(make_recipe(speech_folder, "init=speech-16k"), tmp_path / "run", device=CPU)
+    with pytest.raises(ModelError, match="nowhere"):
+        train(make_recipe(speech_folder, "init=nowhere/x.safetensors"), tmp_path / "b", device=CPU)
+    assert find_model("speech-16k").codec.sample_rate == 16000
+
+
+# Parts of a step
+
+
+def test_a_step_in_parts_has_the_gradient_of_the_whole(speech_folder: Path, tmp_path: Path) -> None:
+    norms = []
+    for parts in (1, 2):
+        run = tmp_path / str(parts)
+        more = ("stages.0.steps=1", f"data.accumulate={parts}", "codec.quantizer.dropout=0")
+        recipe = load_recipe(TINY, [*overrides(speech_folder), *more])
+        recipe = recipe.model_copy(update={"stages": recipe.stages[:1]})
+        train(recipe, run, device=CPU)
+        norms.append(log_lines(run, "train")[0]["gradient_norm"])
+    # The codebooks move between the parts: the second part meets other codes.
+    assert norms[1] == pytest.approx(norms[0], rel=0.2)
+
+
+def test_a_level_that_collapses_is_told_once() -> None:
+    guards = Guards((100, 100), CPU)
+    config = CollapseConfig(below=0.05, steps=30)
+    low = CodebookUsage(num_tokens=500, used=0.03, perplexity=3, entropy=1.6, efficiency=0.2)
+    fine = CodebookUsage(num_tokens=500, used=0.9, perplexity=80, entropy=6.3, efficiency=0.95)
+    told = [guards.alarms([fine, low], 10, config) for _ in range(5)]
+    assert [len(alarms) for alarms in told] == [0, 0, 1, 0, 0]
+    assert "codebook 1 collapses: perplexity 3 of 100 codes" in told[2][0]
+    guards.alarms([fine, fine], 10, config)
+    again = [guards.alarms([low, low], 10, config) for _ in range(3)]
+    assert [len(alarms) for alarms in again] == [0, 0, 2]
+
+
+def test_codes_are_counted_on_the_device() -> None:
+    guards = Guards((4, 3), CPU)
+    guards.note_codes(torch.tensor([[[0, 1, 1], [2, -1, 2]]]), torch.tensor([1, 2]))
+    guards.note_codes(torch.tensor([[[3, 3], [-1, -1]]]), torch.tensor([0, 5]))
+    usage = guards.take_usage()
+    assert [(u.num_tokens, u.used) for u in usage] == [(5, 0.75), (2, pytest.approx(1 / 3))]
+    assert guards.take_restarts().tolist() == [1, 7]
+    assert [u.num_tokens for u in guards.take_usage()] == [0, 0]
+
+
+# Several processes
+
+WORKER = """
+import sys; from pathlib import Path; import torch
+from vqaudio.recipe import load_recipe; from vqaudio.train import train
+train(load_recipe(Path(sys.argv[1]), sys.argv[3:]), Path(sys.argv[2]), device=torch.device("cpu"))
+"""
+
+
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
+def run_processes(run: Path, count: int, arguments: list[str]) -> list[int]:
+    """As torchrun starts them."""
+    port = free_port()
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(TINY), str(run), *arguments],
+            env={
+                **os.environ,
+                **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)},
+                **{"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+            },
+            stderr=None if rank else subprocess.DEVNULL,
+        )
+        for rank in range(count)
+    ]
+    return [process.wait(timeout=240) for process in started]
+
+
+def test_two_processes_train_the_model_of_one(speech_folder: Path, tmp_path: Path) -> None:
+    """Half of each batch on each of two gloo processes: the joined batch on one."""
+    steps = "stages=[{name: metric, steps: 5, loss: {mel_windows: [256]}, "
+    steps += "optimizer: {warmup_steps: 2, learning_rate: 1e-4}}]"
+    arguments = overrides(
+        speech_folder, steps, "discriminators=[]", "codec.quantizer.dropout=0", "data.workers=0"
+    )
+    assert run_processes(tmp_path / "two", 2, arguments) == [0, 0]
+    train(load_recipe(TINY, arguments), tmp_path / "one", device=CPU)
+    one, two = state_at(tmp_path / "one", 5), state_at(tmp_path / "two", 5)
+    for name, weight in one["codec"].items():
+        torch.testing.assert_close(two["codec"][name], weight, rtol=2e-3, atol=2e-4)
+    norms = [
+        [line["gradient_norm"] for line in log_lines(tmp_path / name, "train")]
+        for name in ("one", "two")
+    ]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-3)
+
+
+def test_a_batch_that_does_not_divide(speech_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(speech_folder)
+    from vqaudio.train.speech import find_speech
+    from vqaudio.train.start import batches_of
+
+    with pytest.raises(TrainingError, match=r"batch_size 4 does not divide among 3 processes"):
+        batches_of(recipe, find_speech(recipe), first=0, rank=0, num_processes=3)

@@ -1,0 +1,161 @@
+"""Corpora that lie at an official address as archives: fetched, checked, unpacked, known again.
+
+A corpus is a `Source`, which is data, and a function that lists what has been unpacked. Beside the
+corpus: `.<archive>` until it is unpacked, and `<folder>/.complete`, written last.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.filesize import decimal
+
+from vqaudio.corpora.download import fetch, only_one, unpack
+from vqaudio.errors import CorpusError
+
+OPENSLR = "https://www.openslr.org/resources"
+
+
+class Archive(NamedTuple):
+    """One .tar.gz, .tar.bz2 or .zip, and how to tell that it has been unpacked."""
+
+    file: str
+    """Below the address of the corpus, or of a mirror."""
+    num_bytes: int
+    checksum: str | None
+    """"md5:..." as published; None where nothing is, and then only the packing's own checks hold.
+    """
+    folder: str
+    """Below the root of the corpus: what appears when it is unpacked."""
+    sign: str
+    """Glob pattern below `folder` that matches something when it was unpacked by hand."""
+    into: str = "."
+    """Below the root: where it is unpacked, for archives without a folder of their own."""
+    url: str | None = None
+    """The official address, where it is not the corpus's address and the file."""
+
+    @property
+    def name(self) -> str:
+        return self.file.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a corpus comes from."""
+
+    name: str
+    """In recipes."""
+    address: str
+    archives: Mapping[str, Archive]
+    """By split; several splits may come in one archive."""
+    choose: bool = False
+    """Too large to be fetched unasked: whoever downloads names splits."""
+
+    @property
+    def mirror(self) -> str:
+        """Environment variable with the address of a mirror, which has the same files."""
+        return f"VQAUDIO_{self.name.upper().replace('-', '_')}_URL"
+
+    @property
+    def num_bytes(self) -> int:
+        """Of all archives."""
+        return sum(archive.num_bytes for archive in set(self.archives.values()))
+
+    def check(self, splits: Sequence[str]) -> None:
+        """Raises CorpusError for a split that there is not."""
+        for split in splits:
+            if split not in self.archives:
+                raise CorpusError(
+                    f"{self.name} has no split {split!r}: choose from {', '.join(self.archives)}."
+                )
+
+    def to_fetch(self, root: Path, splits: Sequence[str]) -> int:
+        """Bytes that `download` would fetch. Raises CorpusError for an unknown split."""
+        return sum(archive.num_bytes for archive in self._missing(root, splits))
+
+    def download(self, root: Path, splits: Sequence[str]) -> None:
+        """Fetch the archives of these splits and unpack them below `root`.
+
+        A split that is there, downloaded or unpacked by hand, is left alone. An archive is checked
+        against its published sum, and removed when it has been unpacked.
+
+        Raises CorpusError for an unknown split, when none is named of a large corpus, and when one
+        cannot be had.
+        """
+        if self.choose and not splits:
+            sizes = (f"{split} ({decimal(a.num_bytes)})" for split, a in self.archives.items())
+            raise CorpusError(
+                f"{self.name} is large: name the splits that you want, of {', '.join(sizes)}."
+            )
+        splits = splits or tuple(self.archives)
+        if not self._missing(root, splits):
+            return
+        home = root / Path(next(iter(self.archives.values())).folder).parts[0]
+        with only_one(home):
+            missing = self._missing(root, splits)  # another process may have brought them meanwhile
+            address = (os.environ.get(self.mirror) or self.address).rstrip("/")
+            if missing:
+                self._announce(root, missing, address)
+            for archive in missing:
+                path = _place(root, archive)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                url = f"{address}/{archive.file}"
+                if archive.url is not None and not os.environ.get(self.mirror):
+                    url = archive.url
+                fetch(url, path, checksum=archive.checksum)
+                unpack(path, root / archive.into, marker=root / archive.folder / ".complete")
+                path.unlink()
+
+    def folder(self, root: Path, split: str) -> Path:
+        """Where the split has been unpacked. Raises CorpusError when it is unknown or not there."""
+        self.check([split])
+        archive = self.archives[split]
+        folder = root / archive.folder
+        if any(folder.glob(archive.sign)):
+            return folder
+        state = f"has no {archive.sign}" if folder.is_dir() else "does not exist"
+        remedy = f"run vqaudio download {self.name} {root} --split {split}"
+        raise CorpusError(f"{folder} {state}: {remedy}.")
+
+    def _missing(self, root: Path, splits: Sequence[str]) -> list[Archive]:
+        """What is not there of these splits, each once. Raises CorpusError for an unknown one."""
+        self.check(splits)
+        wanted = dict.fromkeys(self.archives[split] for split in splits)
+        return [archive for archive in wanted if not _is_there(root, archive)]
+
+    def _announce(self, root: Path, missing: Sequence[Archive], address: str) -> None:
+        size = decimal(sum(archive.num_bytes for archive in missing))
+        print(
+            f"{self.name}: {size} to fetch from {address} ({self.mirror} may name a mirror), and "
+            f"as much again or more to unpack, to {root}: "
+            f"{', '.join(archive.name for archive in missing)}",
+            file=sys.stderr,
+        )
+        unchecked = [archive.name for archive in missing if archive.checksum is None]
+        if unchecked:
+            print(
+                f"{self.name}: nobody publishes a checksum of {', '.join(unchecked)}; what arrives "
+                "damaged shows when it is unpacked, what was changed on purpose does not",
+                file=sys.stderr,
+            )
+
+
+def _is_there(root: Path, archive: Archive) -> bool:
+    """Whether it has been unpacked. An archive of ours without the marker: not to its end.
+
+    By hand leaves no marker.
+    """
+    folder = root / archive.folder
+    if (folder / ".complete").exists():
+        return True
+    return not _place(root, archive).exists() and any(folder.glob(archive.sign))
+
+
+def _place(root: Path, archive: Archive) -> Path:
+    """Where an archive is until it has been unpacked; hidden, so no one takes it for their own."""
+    return root / Path(archive.folder).parts[0] / f".{archive.name}"
