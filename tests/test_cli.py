@@ -330,7 +330,7 @@ def test_describe_tokens(speech_file: Path, name: str) -> None:
 
 @pytest.mark.parametrize("recipe", sorted(ROOT.glob("recipes/*.yaml")), ids=lambda path: path.stem)
 def test_a_dry_run_says_what_would_be_trained(recipe: Path, here: Path) -> None:
-    text = done("train", recipe, "--dry-run", "--set", "steps=123").out.decode()
+    text = done("train", recipe, "--dry-run", "--set", "stages.0.steps=123").out.decode()
     assert "steps: 123\n" in text
     for word in ("parameters", "receptive field", "bitrates", "hours", "latency"):
         assert word in text
@@ -339,7 +339,7 @@ def test_a_dry_run_says_what_would_be_trained(recipe: Path, here: Path) -> None:
 
 def test_train_then_use_the_model(speech_folder: Path, speech_file: Path, here: Path) -> None:
     recipe = ROOT / "recipes" / "tiny.yaml"
-    settings = [f"data.corpora.0.root={speech_folder}", "steps=4", "validate_every=4"]
+    settings = [f"data.corpora.0.root={speech_folder}", "stages.0.steps=4", "validate_every=4"]
     options = [word for setting in settings for word in ("--set", setting)]
     result = done("train", recipe, *options)
     assert result.lines[-1] == "runs/tiny/model.safetensors"

@@ -13,7 +13,10 @@ from vqaudio.corpora import Utterance
 from vqaudio.data import CorpusShare
 from vqaudio.data.sampling import Sampler
 from vqaudio.errors import CorpusError
-from vqaudio.recipe import DataConfig
+from vqaudio.recipe import DataConfig, load_recipe
+from vqaudio.train.speech import find_speech
+
+TINY = Path(__file__).parent.parent / "recipes" / "tiny.yaml"
 
 DRAWS = 2000
 TOLERANCE = 0.035
@@ -91,3 +94,10 @@ def test_a_recipe_gives_all_corpora_a_weight_or_none() -> None:
         config({"weight": 1.0}, {})
     with pytest.raises(ValidationError, match="greater than 0"):
         config({"weight": 0.0})
+
+
+def test_the_weights_of_a_recipe_reach_training(speech_folder: Path) -> None:
+    corpora = [f"{{name: folder, root: {speech_folder}, weight: {weight}}}" for weight in (2, 0.5)]
+    speech = find_speech(load_recipe(TINY, [f"data.corpora=[{', '.join(corpora)}]"]))
+    assert [share.weight for share in speech.shares] == [2, 0.5]
+    assert len(speech.train) == sum(len(share.utterances) for share in speech.shares) > 0

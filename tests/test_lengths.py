@@ -135,6 +135,25 @@ def test_a_folder_that_cannot_be_written_is_no_error(
     assert os.listdir(tmp_path) == ["a.wav"]
 
 
+def test_what_was_read_before_an_interrupt_is_kept(
+    tmp_path: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path / f"{name}.wav", 1.0) for name in "ab"]
+    measure = lengths._measure
+
+    def interrupted(path: Path) -> float:
+        if path == paths[1]:
+            raise KeyboardInterrupt
+        return measure(path)
+
+    with monkeypatch.context() as context:
+        context.setattr(lengths, "_measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lengths.lengths(paths, tmp_path / LISTING)
+    lengths.lengths(paths, tmp_path / LISTING)
+    assert opened == ["a.wav", "b.wav"]
+
+
 def test_librispeech_opens_nothing_at_the_second_start(tmp_path: Path, opened: list[str]) -> None:
     chapter = tmp_path / "LibriSpeech/dev-clean/84/1"
     write(chapter / "84-1-0000.flac", 1.0)

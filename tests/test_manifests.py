@@ -376,6 +376,12 @@ def test_hugging_face_faults_say_what_to_do(
     datasets.Dataset.from_dict({"text": ["GO"]}).save_to_disk(tmp_path / "texts")
     with pytest.raises(CorpusError, match="has no column of sounds, only text: cast one to"):
         huggingface.download(tmp_path / "texts", ["train"])
+    silent = datasets.Dataset.from_dict({"audio": [None]}).cast_column("audio", datasets.Audio())
+    silent.save_to_disk(tmp_path / "silent")
+    with pytest.raises(
+        CorpusError, match="row 0 of the dataset, counted from 0, has no sound: fil"
+    ):
+        huggingface.download(tmp_path / "silent", ["train"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(CorpusError, match=r"cannot load .*empty: .*; name a folder from save_to"):
         huggingface.download(tmp_path / "empty", ["train"])

@@ -15,14 +15,14 @@ from vqaudio.recipe import load_recipe
 from vqaudio.train.plan import plan
 
 FOLDER = Path(__file__).parent.parent / "recipes"
-RECIPES = sorted(FOLDER.glob("*.yaml"))
+RECIPES = sorted(FOLDER.rglob("*.yaml"))
 TINY = FOLDER / "tiny.yaml"
 
 SMALL = """
 name: small
 description: for tests
 licence: none
-steps: 10
+stages: [{name: metric, steps: 10}]
 codec: {}
 data:
   corpora: [{name: folder, root: speech}]
@@ -45,34 +45,34 @@ def test_defaults_fill_what_a_recipe_leaves_out(tmp_path: Path) -> None:
 
 
 def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
-    text = SMALL.replace("name: small", "name: no") + "optimizer: {learning_rate: 3e-4}"
-    recipe = load_recipe(write(tmp_path, text))
+    text = SMALL.replace("name: small", "name: no") + "precision: float32"
+    recipe = load_recipe(write(tmp_path, text), ["stages.0.optimizer={learning_rate: 3e-4}"])
     assert recipe.name == "no"
-    assert recipe.optimizer.learning_rate == 3e-4
+    assert recipe.stages[0].optimizer.learning_rate == 3e-4
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         # Wrong types and values
-        ("steps=no", r"steps: must be a valid integer, got 'no'"),
-        ("steps=10.5", r"steps: must be a valid integer, got 10\.5"),
-        ("steps='10'", r"steps: must be a valid integer, got '10'"),
-        ("steps=0", r"steps: must be greater than 0, got 0"),
+        ("stages.0.steps=no", r"yaml: stages\.0\.steps: must be a valid integer, got 'no'"),
+        ("stages.0.steps=10.5", r"yaml: stages\.0\.steps: must be a valid integer, got 10\.5"),
+        ("stages.0.steps='10'", r"yaml: stages\.0\.steps: must be a valid integer, got '10'"),
+        ("stages.0.steps=0", r"yaml: stages\.0\.steps: must be greater than 0, got 0"),
         ("seed=true", r"seed: must be a valid integer, got True"),
         ("seed=-1", r"seed: must be greater than or equal to 0, got -1"),
         ("name=3", r"name: must be a valid string, got 3"),
         ("precision=float16", r"precision: must be 'auto', 'float32' or 'bfloat16', got 'float16'"),
-        ("optimizer.learning_rate=fast", r"optimizer\.learning_rate: must be a valid number"),
-        ("optimizer.betas=[0.9]", r"optimizer\.betas\.1: missing"),
-        ("loss.mel_windows=[32]", r"loss\.mel_windows\.0: must be greater than or equal to 64"),
+        ("stages.0.optimizer.learning_rate=fast", r"stages\.0\.optimizer\.learning_rate: must be a valid number"),
+        ("stages.0.optimizer.betas=[0.9]", r"optimizer\.betas\.1: missing"),
+        ("stages.0.loss.mel_windows=[32]", r"loss\.mel_windows\.0: must be greater than or equal to 64"),
         ("data.corpora=[]", r"data\.corpora: tuple should have at least 1 item"),
         (
             "data.corpora.0.root=5",
             r"yaml: data\.corpora\.0\.root: must be a valid string, got 5\.",
         ),
-        ("optimizer.betas=[1.5, 0.9]", r"optimizer\.betas\.0: must be less than 1, got 1\.5"),
-        ("optimizer.betas=[0, -1]", r"optimizer\.betas\.1: must be greater than or equal to 0"),
+        ("stages.0.optimizer.betas=[1.5, 0.9]", r"optimizer\.betas\.0: must be less than 1, got 1\.5"),
+        ("stages.0.optimizer.betas=[0, -1]", r"optimizer\.betas\.1: must be greater than or equal to 0"),
         ("data.gain_db=[3, -3]", r"data\.gain_db: must be \[low, high\], got \[3, -3\]"),
         (
             "data.crop_seconds=0.01",
@@ -83,8 +83,10 @@ def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
         ("codec.sample_rate=768001", r"codec\.sample_rate: must be .* to 768000, got 768001"),
         ("data=", r"data: must be a valid dictionary .*, got None"),
         # Keys
-        ("stepps=3", r"stepps: unknown key \(did you mean steps\?\)"),
-        ("optimizer.learningrate=1", r"unknown key \(did you mean learning_rate\?\)"),
+        ("sead=3", r"sead: unknown key \(did you mean seed\?\)"),
+        ("steps=3", r"steps: unknown key \(did you mean stages\?\)"),
+        ("stages.0.stepps=3", r"stages\.0\.stepps: unknown key \(did you mean steps\?\)"),
+        ("stages.0.optimizer.learningrate=1", r"unknown key \(did you mean learning_rate\?\)"),
         ("codec.hop_length=1", r"codec\.hop_length: unknown key \(the keys here are sample_rate, "),
         ("data.corpora.0.path=x", r"data\.corpora\.0\.path: unknown key"),
         # Families
@@ -98,12 +100,24 @@ def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
             "codec.backbone={family: frames, window_length: 500}",
             r"codec\.backbone: window_length 500 must be at least twice hop_length 320 and a",
         ),
+        ("discriminators=[{kind: stft, period: 3}]", r"\.0\.period: unknown key \(the keys .* kind"),
+        ("discriminators=[{window_length: 512}]", r"discriminators\.0\.kind: missing"),
+        ("discriminators=[{kind: big}]", r"discriminators\.0\.kind: must be 'stft', .*, got 'big'"),
+        # Sections that need each other
+        ("stages=[]", r"stages: tuple should have at least 1 item"),
+        ("stages.0.loss={adversarial: 1}", r"stages\.0\.loss: adversarial and features need discr"),
+        ("stages.0.loss={semantic: 1}", r"stages\.0\.loss\.semantic: needs the section semantic"),
+        ("stages.0.loss={mel: 0}", r"stages\.0\.loss: one of mel, stft, .* must be above 0"),
+        (
+            "codec.quantizer={codebook: fsq}",
+            r"codec\.quantizer: codebook_size must be the product of fsq_levels, 1000, got 1024",
+        ),
         # Overrides themselves
-        ("steps", r"--set takes key\.path=value, got 'steps'"),
+        ("seed", r"--set takes key\.path=value, got 'seed'"),
         ("=3", r"--set takes key\.path=value, got '=3'"),
-        ("steps=[", r"--set steps=\[: line 1: "),
+        ("seed=[", r"--set seed=\[: line 1: "),
         ("name=2024-13-45", r"--set name=2024-13-45: month must be in 1\.\.12"),
-        ("steps.more=1", r"--set steps\.more=1: more has no place, there is 10 above it"),
+        ("name.more=1", r"--set name\.more=1: more has no place, there is 'small' above it"),
         ("data.corpora.1.root=x", r"1 is no index of a list of 1, counted from 0"),
         ("data.corpora.first.root=x", r"first is no index of a list of 1"),
         ("data.corpora.-1.root=x", r"-1 is no index of a list of 1"),
@@ -119,9 +133,9 @@ def test_what_is_refused_and_how_it_is_said(tmp_path: Path, override: str, messa
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SMALL.replace("steps: 10\n", ""), r"steps: missing\.$"),
+        (SMALL.replace("name: small\n", ""), r"name: missing\.$"),
         (SMALL.replace("batch_size: 2", "seed: 2"), r"data\.batch_size: missing; data\.seed: unkn"),
-        (SMALL + "steps: 20\n", r"not valid YAML: line 11: found duplicate key"),
+        (SMALL + "seed: 20\nseed: 20\n", r"not valid YAML: line 12: found duplicate key"),
         (SMALL.replace("small", "2024-13-45"), r"not valid YAML: month must be in 1\.\.12"),
         ("a: [1\nb: 2", r"not valid YAML: line \d: "),
         ("a: \t- 1\n\0", r"not valid YAML: "),
@@ -151,16 +165,16 @@ def test_overrides_reach_into_sections_and_lists_in_their_order(tmp_path: Path) 
         [
             "data.corpora.0.root=/my/speech",
             "data.corpora.0.train=[train, validation]",
-            "optimizer.learning_rate=3e-4",  # a section that the file does not have
+            "stages.0.optimizer.learning_rate=3e-4",  # a section that the file does not have
             "codec.backbone={family: waveform, width: 4}",
             "codec.backbone.width=8",
-            "steps=20",
+            "stages.0.steps=20",
             "name=a=b",
         ],
     )
     assert recipe.data.corpora[0].root == "/my/speech"
     assert recipe.data.corpora[0].train == ("train", "validation")
-    assert recipe.optimizer.learning_rate == 3e-4
+    assert recipe.stages[0].optimizer.learning_rate == 3e-4
     assert recipe.codec.backbone == WaveformConfig(family="waveform", width=8)
     assert recipe.steps == 20
     assert recipe.name == "a=b"
@@ -172,17 +186,18 @@ def test_overrides_reach_into_sections_and_lists_in_their_order(tmp_path: Path) 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_loads_and_builds_a_codec(path: Path) -> None:
     recipe = load_recipe(path)
-    assert recipe.name == path.stem
+    assert recipe.name == "-".join(path.relative_to(FOLDER).with_suffix("").parts)
     codec = Codec(recipe.codec).eval()
     output = codec(torch.zeros(1, 1, 1000))
-    assert output.waveform.shape == (1, 1, 4 * codec.hop_length)
+    frames = -(-1000 // codec.hop_length)
+    assert output.waveform.shape == (1, 1, frames * codec.hop_length)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_readme_beside_the_recipes_has_their_numbers(path: Path) -> None:
     found = plan(load_recipe(path))
     lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
-    [row] = [line for line in lines if f"({path.name})" in line]
+    [row] = [line for line in lines if f"({path.relative_to(FOLDER).as_posix()})" in line]
     _, _, _, hours, parameters, tokens, bitrates, _ = row.strip("| ").split(" | ")
     assert hours == f"{found.recipe.hours_heard:.2f}"
     assert parameters == f"{found.codec['parameters'] / 1e6:.2f} M"

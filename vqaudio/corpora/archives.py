@@ -41,6 +41,7 @@ class Archive(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Of the file alone."""
         return self.file.rpartition("/")[2]
 
 

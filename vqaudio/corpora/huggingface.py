@@ -157,8 +157,13 @@ def _rows(part: Any, folder: Path) -> Iterator[dict[str, object]]:
         yield row
 
 
-def _sound(entry: dict[str, Any], folder: Path, index: int) -> str:
+def _sound(entry: dict[str, Any] | None, folder: Path, index: int) -> str:
     """The path of a sound, which is written to a file unless it is in one."""
+    if entry is None or (entry["bytes"] is None and not entry["path"]):
+        raise CorpusError(
+            f"row {index} of the dataset, counted from 0, has no sound: filter it out, and save "
+            "the dataset in a folder."
+        )
     path = Path(entry["path"] or "")
     if entry["bytes"] is None:
         return str(path.absolute())

@@ -42,9 +42,9 @@ def lengths(paths: Sequence[Path], listing: Path) -> Lengths:
     """The length of each file, from `listing` where that is up to date, else from its header.
 
     Files below the folder of `listing` are known to it by their place there, so that a corpus may
-    move; others by their full path.
-    The listing is written anew where it lacked a file or has one too many; a folder that cannot be
-    written to costs time at every start, and is no error.
+    move; others by their full path. The listing is written anew where it lacked a file or has one
+    too many, and also on Ctrl-C; a folder that cannot be written to costs time at every start, and
+    is no error.
     """
     prefix = os.path.join(os.path.abspath(listing.parent), "")
     known = _load(listing)
@@ -65,16 +65,18 @@ def lengths(paths: Sequence[Path], listing: Path) -> Lengths:
             seconds[path] = entry[2]
         else:
             unknown.append((path, name, stamp))
-    for path, name, stamp in _with_progress(unknown, listing.parent):
-        try:
-            length = _measure(path)
-        except AudioError as error:
-            faults[path] = error
-            continue
-        found[name] = (*stamp, length)
-        seconds[path] = length
-    if found != known:
-        _save(listing, found)
+    try:
+        for path, name, stamp in _with_progress(unknown, listing.parent):
+            try:
+                length = _measure(path)
+            except AudioError as error:
+                faults[path] = error
+                continue
+            found[name] = (*stamp, length)
+            seconds[path] = length
+    finally:
+        if found != known:
+            _save(listing, found)
     return Lengths(seconds, faults)
 
 

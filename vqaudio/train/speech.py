@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.filesize import decimal
 
 from vqaudio.corpora import CORPORA, Utterance
+from vqaudio.data import CorpusShare
 from vqaudio.errors import CorpusError
 from vqaudio.recipe import Recipe
 
@@ -17,8 +18,14 @@ from vqaudio.recipe import Recipe
 class Speech(NamedTuple):
     """The utterances of a recipe; no speaker is in both, but that of a corpus that has only one."""
 
-    train: list[Utterance]
+    shares: list[CorpusShare]
+    """What to train on, one share per corpus."""
     validation: list[Utterance]
+
+    @property
+    def train(self) -> list[Utterance]:
+        """Of all corpora."""
+        return [utterance for share in self.shares for utterance in share.utterances]
 
 
 def find_speech(recipe: Recipe) -> Speech:
@@ -35,8 +42,9 @@ def find_speech(recipe: Recipe) -> Speech:
         corpus = CORPORA[wanted.name]
         root = Path(wanted.root)
         corpus.download(root, (*wanted.train, *wanted.validation))
+        train: list[Utterance] = []
         for splits, utterances in (
-            (wanted.train, speech.train),
+            (wanted.train, train),
             (wanted.validation, speech.validation),
         ):
             for utterance in (u for split in splits for u in corpus.utterances(root, split)):
@@ -45,6 +53,7 @@ def find_speech(recipe: Recipe) -> Speech:
                 utterances.append(replace(utterance, speaker=speaker))
                 if corpus.ABOUT.speakers == 1:
                     alone.add(speaker)
+        speech.shares.append(CorpusShare(train, wanted.weight))
     shared = {u.speaker for u in speech.train} & {u.speaker for u in speech.validation}
     if shared - alone:
         raise CorpusError(

@@ -14,7 +14,6 @@ from vqaudio.checkpoint import find_model
 from vqaudio.codec import Codec, CodecOutput
 from vqaudio.data import (
     Augmentation,
-    CorpusShare,
     CropBatch,
     Crops,
     batches,
@@ -161,7 +160,7 @@ def batches_of(
         )
     sample_rate = recipe.codec.sample_rate
     crops = Crops(
-        [CorpusShare(speech.train)],
+        speech.shares,
         sample_rate=sample_rate,
         num_samples=round(recipe.data.crop_seconds * sample_rate),
         items=range(rank * share, (rank + 1) * share),

@@ -118,9 +118,9 @@ def _few_vectors(case: Case) -> Iterator[Finding]:
     if case.recipe.codec.quantizer.codebook == "fsq" or not learns:  # nothing there to average
         return
     warning = plan(case.recipe).warning
-    if warning:
+    if warning:  # no more than a note: what comes of it is seen in the codebooks themselves
         what, _, advice = warning.removesuffix(".").partition(": ")
-        yield Finding("warning", f"{what[0].lower()}{what[1:]}", advice)
+        yield Finding("note", f"{what[0].lower()}{what[1:]}", advice)
 
 
 def _collapsed(case: Case) -> Iterator[Finding]:
@@ -151,12 +151,11 @@ def _collapsed(case: Case) -> Iterator[Finding]:
 
 def _unstarted(case: Case) -> list[int]:
     """Levels that no step of a line has used."""
-    levels = range(case.recipe.codec.quantizer.num_codebooks)
     if not case.books:
         return []
     return [
         level
-        for level in levels
+        for level in range(case.recipe.codec.quantizer.num_codebooks)
         if not any(line.get(f"perplexity_{level}", math.nan) for line in case.books)
     ]
 
@@ -178,8 +177,8 @@ def _unused(case: Case) -> Iterator[Finding]:
     if not case.held_out_books or case.steps <= case.recipe.collapse.steps:
         return
     line, size = case.held_out_books[-1], case.recipe.codec.quantizer.codebook_size
-    started = set(range(case.recipe.codec.quantizer.num_codebooks)) - set(_unstarted(case))
-    levels = sorted(started)
+    unstarted = _unstarted(case)
+    levels = [n for n in range(case.recipe.codec.quantizer.num_codebooks) if n not in unstarted]
     dead = [str(level) for level in levels if line.get(f"perplexity_{level}", math.nan) <= 1]
     if dead:
         yield Finding(
