@@ -62,7 +62,7 @@ def vqaudio(*arguments: object, stdin: bytes = b"", terminal: tuple[str, ...] = 
     code = 0
     with (
         patch.multiple(sys, argv=["vqaudio", *map(str, arguments)], **streams),
-        patch("vqaudio.tokenizer.load_model", load_once),
+        patch("vqaudio.checkpoint.load_model", load_once),
     ):
         try:
             main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import pytest
@@ -39,6 +41,8 @@ class Outcome(NamedTuple):
     state: dict[str, Tensor]
     codes: list[Tensor]
     restarts: Tensor
+    collectives: list[int]
+    """Per step."""
 
 
 def run(kind: str, rank: int | None) -> Outcome:
@@ -48,16 +52,35 @@ def run(kind: str, rank: int | None) -> Outcome:
         return KINDS[kind](32, 8, decay=0.8, kmeans_iterations=4)
 
     quantizer = ResidualQuantizer(3, make_codebook, stagger=4)
-    codes, restarts = [], torch.zeros(3, dtype=torch.int64)
+    codes, restarts, collectives = [], torch.zeros(3, dtype=torch.int64), []
     for step in range(STEPS):
         batch = halves(step)
         used = batch if rank is None else [batch[rank]]
         # Not always a mask: without one a batch takes another path.
         mask = None if step % 3 == 2 else torch.cat([half.mask for half in used])
-        answer = quantizer(torch.cat([half.x for half in used]), mask)
+        with counting() as calls:
+            answer = quantizer(torch.cat([half.x for half in used]), mask)
+        collectives.append(len(calls))
         codes.append(answer.codes)
         restarts += answer.restarts
-    return Outcome(dict(quantizer.state_dict()), codes, restarts)
+    return Outcome(dict(quantizer.state_dict()), codes, restarts, collectives)
+
+
+@contextmanager
+def counting() -> Iterator[list[Tensor]]:
+    """The tensors that are summed over the ranks meanwhile."""
+    calls: list[Tensor] = []
+    usual = dist.all_reduce
+
+    def all_reduce(tensor: Tensor) -> None:
+        calls.append(tensor)
+        usual(tensor)
+
+    dist.all_reduce = all_reduce
+    try:
+        yield calls
+    finally:
+        dist.all_reduce = usual
 
 
 def work(rank: int, folder: str) -> None:
@@ -101,3 +124,12 @@ def test_two_ranks_learn_what_one_learns(outcomes: list[dict[str, Outcome]], kin
     for step in range(STEPS):
         both = torch.cat([outcome[kind].codes[step] for outcome in outcomes])
         assert torch.equal(both, alone.codes[step])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_takes_two_collectives_however_many_levels(
+    outcomes: list[dict[str, Outcome]], kind: str
+) -> None:
+    """Statistics of all levels, then the vectors of restarts; more only when a level starts."""
+    for outcome in outcomes:
+        assert outcome[kind].collectives[9:] == [2] * (STEPS - 9)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqaudio.quantizers.batch import Batch
+from vqaudio.quantizers.batch import Batch, Statistics
 from vqaudio.quantizers.codebook import Quantized, dead_codes, flatten, masked_mean_square
 from vqaudio.quantizers.search import nearest
 
@@ -87,7 +89,9 @@ class EmaCodebook(nn.Module):
             centroids = self.centroids
             codes = nearest(batch.x, centroids)
             vectors = F.embedding(codes, centroids)
-            restarts = self._update(batch, codes) if self.training else codes.new_zeros(())
+            restarts = codes.new_zeros(())
+            if self.training:
+                self._update(batch, codes, restarts)
             return Quantized(
                 vectors=vectors.view(x.shape),
                 codes=codes.view(x.shape[:-1]),
@@ -128,21 +132,28 @@ class EmaCodebook(nn.Module):
             return
         self.counts.copy_(counts)
         self.sums.copy_(sums)
-        self._restart_dead(batch)
+        # At once: the codes of this very batch are chosen next.
+        dead = dead_codes(self.counts, self.restart_below)
+        self._restart(dead, batch.draw(self.codebook_size, self.updates))
 
     @torch.no_grad()
-    def _update(self, batch: Batch, codes: Tensor) -> Tensor:
-        counts, sums = batch.statistics(codes, self.codebook_size)
-        seen = counts.sum() > 0  # a batch of padding changes nothing
-        self.counts.lerp_(counts, (1 - self.decay) * seen)
-        self.sums.lerp_(sums, (1 - self.decay) * seen)
-        self.updates += seen
-        return self._restart_dead(batch)
+    def _update(self, batch: Batch, codes: Tensor, restarts: Tensor) -> None:
+        """Move to the batch; the number of dead codes is added to `restarts`."""
 
-    def _restart_dead(self, batch: Batch) -> Tensor:
-        dead = dead_codes(self.counts, self.restart_below)
+        def learn(found: Statistics) -> None:
+            seen = found.counts.sum() > 0  # a batch of padding changes nothing
+            self.counts.lerp_(found.counts, (1 - self.decay) * seen)
+            self.sums.lerp_(found.sums, (1 - self.decay) * seen)
+            self.updates += seen
+            dead = dead_codes(self.counts, self.restart_below)
+            restarts.add_(dead.sum())
+            batch.draw_then(self.codebook_size, self.updates, partial(self._restart, dead))
+
+        batch.statistics_then(codes, self.codebook_size, learn)
+
+    @torch.no_grad()
+    def _restart(self, dead: Tensor, vectors: Tensor) -> None:
+        """Put the codes [K] that are dead on vectors [K, D]."""
         fair_share = self.counts.mean()
-        vectors = batch.draw(self.codebook_size, self.updates)
         self.counts.copy_(torch.where(dead, fair_share, self.counts))
         self.sums.copy_(torch.where(dead[:, None], fair_share * vectors, self.sums))
-        return dead.sum()

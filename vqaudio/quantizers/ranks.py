@@ -6,7 +6,8 @@ batch: the ranks' vectors, one rank after the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -32,14 +33,56 @@ class Place(NamedTuple):
     total: Tensor
 
 
-def place_in_joined_batch(count: Tensor) -> Place:
-    """The place of this rank's `count` (int64 scalar) vectors."""
+def own_slot(count: Tensor) -> Tensor:
+    """[ranks]: this rank's `count` (scalar) in its place, zeros elsewhere; the sum over all ranks
+    is what `place_in` takes."""
     if not _distributed():
-        return Place(torch.zeros_like(count), count)
-    counts = count.new_zeros(dist.get_world_size())
-    counts[dist.get_rank()] = count
-    dist.all_reduce(counts)
-    return Place(counts[: dist.get_rank()].sum(), counts.sum())
+        return count.view(1)
+    slots = count.new_zeros(dist.get_world_size())
+    slots[dist.get_rank()] = count
+    return slots
+
+
+def place_in(counts: Tensor) -> Place:
+    """The place of this rank's vectors, from how many each rank has, [ranks]."""
+    rank = dist.get_rank() if _distributed() else 0
+    return Place(counts[:rank].sum(), counts.sum())
+
+
+_waiting: list[tuple[Tensor, Callable[[Tensor], None]]] | None = None
+"""Sums that have been asked for inside of `one_collective`, and who takes them."""
+
+
+def sum_then(tensor: Tensor, then: Callable[[Tensor], None]) -> None:
+    """Hands the sum of `tensor` over all ranks to `then`: now, or when `one_collective` ends."""
+    if _waiting is None:
+        then(sum_over_ranks(tensor))
+    else:
+        _waiting.append((tensor, then))
+
+
+@contextmanager
+def one_collective() -> Iterator[None]:
+    """Inside, what is asked of `sum_then` is put off, and then summed in one collective.
+
+    What the takers ask for in turn makes another one. All ranks ask for the same sums in the same
+    order. Without other ranks nothing is put off.
+    """
+    global _waiting
+    if not _distributed():
+        yield
+        return
+    _waiting = []
+    try:
+        yield
+        while _waiting:
+            asked, _waiting = _waiting, []
+            flat = sum_over_ranks(torch.cat([tensor.flatten() for tensor, _ in asked]))
+            sums = torch.split(flat, [tensor.numel() for tensor, _ in asked])
+            for (tensor, then), total in zip(asked, sums, strict=True):
+                then(total.view_as(tensor))
+    finally:
+        _waiting = None
 
 
 def average_over_ranks(tensors: Sequence[Tensor]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vqaudio.quantizers.bridges import Bridge, straight_through
 from vqaudio.quantizers.codebook import Codebook, flatten
+from vqaudio.quantizers.ranks import one_collective
 
 
 class ResidualQuantized(NamedTuple):
@@ -82,21 +83,23 @@ class ResidualQuantizer(nn.Module):
         residual = x
         total = coarse = torch.zeros_like(x)
         codes, commitments, codebook_losses, restarts = [], [], [], []
-        for level, book in enumerate(self.books):
-            if not self._starts(level):
-                break
-            in_use = (levels > level).view(-1, *[1] * (x.dim() - 2)).expand(x.shape[:-1])
-            keep = in_use if mask is None else in_use & mask
-            # Without dropout and padding the mask is known to be all true: spare its cost.
-            answer = book(residual, None if mask is None and not self._drops() else keep)
-            vectors = answer.vectors * keep[..., None]
-            residual = residual - vectors
-            total = total + vectors
-            coarse = total if level == 0 else coarse
-            codes.append(answer.codes.masked_fill(~keep, -1))
-            commitments.append(answer.commitment)
-            codebook_losses.append(answer.codebook_loss)
-            restarts.append(answer.restarts)
+        # The codebooks move when all levels have chosen, and all together.
+        with one_collective():
+            for level, book in enumerate(self.books):
+                if not self._starts(level):
+                    break
+                in_use = (levels > level).view(-1, *[1] * (x.dim() - 2)).expand(x.shape[:-1])
+                keep = in_use if mask is None else in_use & mask
+                # Without dropout and padding the mask is known to be all true: spare its cost.
+                answer = book(residual, None if mask is None and not self._drops() else keep)
+                vectors = answer.vectors * keep[..., None]
+                residual = residual - vectors
+                total = total + vectors
+                coarse = total if level == 0 else coarse
+                codes.append(answer.codes.masked_fill(~keep, -1))
+                commitments.append(answer.commitment)
+                codebook_losses.append(answer.codebook_loss)
+                restarts.append(answer.restarts)
         if self.training:
             self.updates += 1
         unused = self.num_codebooks - len(codes)

@@ -1,0 +1,53 @@
+"""What the documentation shows runs, and its recipes are recipes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from vqaudio.recipe import parse_recipe
+
+ROOT = Path(__file__).parent.parent
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    (path.name, language, text)
+    for path in sorted((ROOT / "docs").glob("*.md"))
+    for language, text in BLOCK.findall(path.read_text(encoding="utf-8"))
+]
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    return [(page, text) for page, kind, text in BLOCKS if kind == language]
+
+
+def test_all_blocks_are_of_a_kind_that_is_tested() -> None:
+    assert {language for _, language, _ in BLOCKS} <= {"bash", "yaml", "text"}
+
+
+@pytest.mark.parametrize(("page", "block"), blocks("bash"))
+def test_a_shell_block_runs(page: str, block: str, tmp_path: Path, speech_folder: Path) -> None:
+    (tmp_path / "recordings").symlink_to(speech_folder)
+    (tmp_path / "recipes").symlink_to(ROOT / "recipes")
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("page", "block"), blocks("yaml"))
+def test_a_part_of_a_recipe_fits_into_one(page: str, block: str) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    whole = yaml.load((ROOT / "recipes" / "tiny.yaml").read_text(encoding="utf-8"))
+    parse_recipe({**whole, **yaml.load(block)}, page)
