@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from types import ModuleType, SimpleNamespace
-from typing import Any
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,40 +11,6 @@ from torch import Tensor
 
 from vqaudio.errors import TrainingError
 from vqaudio.losses import SemanticLoss, SemanticTeacher
-
-
-@pytest.fixture
-def torchaudio(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, with a small model of three layers as the bundle TINY."""
-    try:
-        import torchaudio
-    except (ImportError, OSError, RuntimeError) as error:
-        pytest.skip(f"torchaudio does not import beside torch {torch.__version__}: {error}")
-
-    def get_model() -> Any:
-        torch.manual_seed(0)
-        return torchaudio.models.wav2vec2_model(
-            extractor_mode="group_norm",
-            extractor_conv_layer_config=[(8, 10, 5)] + [(8, 3, 2)] * 4 + [(8, 2, 2)] * 2,
-            extractor_conv_bias=False,
-            encoder_embed_dim=16,
-            encoder_projection_dropout=0.1,
-            encoder_pos_conv_kernel=8,
-            encoder_pos_conv_groups=2,
-            encoder_num_layers=3,
-            encoder_num_heads=2,
-            encoder_attention_dropout=0.1,
-            encoder_ff_interm_features=32,
-            encoder_ff_interm_dropout=0.1,
-            encoder_dropout=0.1,
-            encoder_layer_norm_first=False,
-            encoder_layer_drop=0.1,
-            aux_num_out=None,
-        )
-
-    bundle = SimpleNamespace(get_model=get_model, sample_rate=16_000)
-    monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
-    return torchaudio
 
 
 def noise(*shape: int) -> Tensor:

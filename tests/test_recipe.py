@@ -63,16 +63,28 @@ def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
         ("seed=-1", r"seed: must be greater than or equal to 0, got -1"),
         ("name=3", r"name: must be a valid string, got 3"),
         ("precision=float16", r"precision: must be 'auto', 'float32' or 'bfloat16', got 'float16'"),
-        ("stages.0.optimizer.learning_rate=fast", r"stages\.0\.optimizer\.learning_rate: must be a valid number"),
+        (
+            "stages.0.optimizer.learning_rate=fast",
+            r"stages\.0\.optimizer\.learning_rate: must be a valid number",
+        ),
         ("stages.0.optimizer.betas=[0.9]", r"optimizer\.betas\.1: missing"),
-        ("stages.0.loss.mel_windows=[32]", r"loss\.mel_windows\.0: must be greater than or equal to 64"),
+        (
+            "stages.0.loss.mel_windows=[32]",
+            r"loss\.mel_windows\.0: must be greater than or equal to 64",
+        ),
         ("data.corpora=[]", r"data\.corpora: tuple should have at least 1 item"),
         (
             "data.corpora.0.root=5",
             r"yaml: data\.corpora\.0\.root: must be a valid string, got 5\.",
         ),
-        ("stages.0.optimizer.betas=[1.5, 0.9]", r"optimizer\.betas\.0: must be less than 1, got 1\.5"),
-        ("stages.0.optimizer.betas=[0, -1]", r"optimizer\.betas\.1: must be greater than or equal to 0"),
+        (
+            "stages.0.optimizer.betas=[1.5, 0.9]",
+            r"optimizer\.betas\.0: must be less than 1, got 1\.5",
+        ),
+        (
+            "stages.0.optimizer.betas=[0, -1]",
+            r"optimizer\.betas\.1: must be greater than or equal to 0",
+        ),
         ("data.gain_db=[3, -3]", r"data\.gain_db: must be \[low, high\], got \[3, -3\]"),
         (
             "data.crop_seconds=0.01",
@@ -100,7 +112,10 @@ def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
             "codec.backbone={family: frames, window_length: 500}",
             r"codec\.backbone: window_length 500 must be at least twice hop_length 320 and a",
         ),
-        ("discriminators=[{kind: stft, period: 3}]", r"\.0\.period: unknown key \(the keys .* kind"),
+        (
+            "discriminators=[{kind: stft, period: 3}]",
+            r"\.0\.period: unknown key \(the keys .* kind",
+        ),
         ("discriminators=[{window_length: 512}]", r"discriminators\.0\.kind: missing"),
         ("discriminators=[{kind: big}]", r"discriminators\.0\.kind: must be 'stft', .*, got 'big'"),
         # Sections that need each other

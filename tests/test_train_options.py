@@ -1,0 +1,112 @@
+"""What a recipe can ask for beside its losses: a teacher, a compiler, a GPU."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from vqaudio.checkpoint import load_model
+from vqaudio.errors import TrainingError
+from vqaudio.recipe import Recipe, load_recipe
+from vqaudio.train import train
+
+TINY = Path(__file__).parent.parent / "recipes" / "tiny.yaml"
+CPU = torch.device("cpu")
+
+
+def make_recipe(speech_folder: Path, *more: str) -> Recipe:
+    common = [
+        f"data.corpora.0.root={speech_folder}",
+        "stages.0.steps=6",
+        "data.crop_seconds=0.25",
+        "log_every=1",
+        "validation_seconds=1",
+    ]
+    return load_recipe(TINY, [*common, *more])
+
+
+def logged(run: Path, figure: str) -> list[float]:
+    lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    return [line[figure] for line in lines if line["kind"] == "train"]
+
+
+def test_the_first_level_learns_from_a_teacher(
+    torchaudio: ModuleType, speech_folder: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(
+        speech_folder,
+        "semantic={bundle: TINY, layer: 2}",
+        "stages.0.loss.semantic=5",
+        "stages.0.steps=40",
+        "stages.0.optimizer.learning_rate=1e-2",
+    )
+    model = train(recipe, tmp_path / "run", device=CPU)
+    distances = logged(tmp_path / "run", "semantic")
+    assert sum(distances[-10:]) < 0.8 * sum(distances[:10])
+    # The teacher is neither in the model nor in the checkpoint; its projection is in the latter.
+    assert load_model(model).codec.config == recipe.codec
+    [*_, newest] = sorted((tmp_path / "run").glob("state-*.pt"))
+    state = torch.load(newest, weights_only=True)
+    assert "teacher" not in state
+    assert state["semantic"]["project.weight"].shape == (16, 16)
+
+
+def test_a_teacher_that_there_is_not(
+    torchaudio: ModuleType, speech_folder: Path, tmp_path: Path
+) -> None:
+    recipe = make_recipe(speech_folder, "semantic={bundle: NOBODY}", "stages.0.loss.semantic=1")
+    with pytest.raises(TrainingError, match="has no speech model 'NOBODY'"):
+        train(recipe, tmp_path / "run", device=CPU)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # of the compiler, about itself
+def test_a_compiled_codec_learns_the_same(speech_folder: Path, tmp_path: Path) -> None:
+    for compiled in ("false", "true"):
+        recipe = make_recipe(speech_folder, f"compile={compiled}", "stages.0.steps=3")
+        train(recipe, tmp_path / compiled, device=CPU)
+    plain, compiled_mel = (logged(tmp_path / name, "mel") for name in ("false", "true"))
+    assert compiled_mel == pytest.approx(plain, rel=1e-3)
+    names = [
+        set(load_model(tmp_path / n / "model.safetensors").codec.state_dict())
+        for n in ("false", "true")
+    ]
+    assert names[0] == names[1]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_no_step_waits_for_the_gpu(
+    speech_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After all levels have started, torch raises where a step reads from the device."""
+    from vqaudio.train.stage import Stage
+
+    usual, seen = Stage.begin_step, []
+
+    def begin_step(stage: Stage, step: int) -> None:
+        seen.append(step)
+        strict = 10 <= step < 18
+        torch.cuda.set_sync_debug_mode("error" if strict else "default")
+        usual(stage, step)
+
+    monkeypatch.setattr(Stage, "begin_step", begin_step)
+    recipe = make_recipe(
+        speech_folder,
+        "stages.0.steps=20",
+        "codec.quantizer.num_codebooks=1",
+        "precision=bfloat16",
+        "stages.0.loss={mel: 1, adversarial: 1, features: 2, balance: true, mel_windows: [256]}",
+        "discriminators=[{kind: stft, window_length: 256, channels: 4}]",
+        "log_every=20",
+        "validate_every=20",
+        "checkpoint_minutes=60",
+    )
+    train(recipe, tmp_path / "run", device=torch.device("cuda"))
+    assert seen == list(range(20))
