@@ -336,7 +336,7 @@ def test_a_full_disk_below_standard_output() -> None:
         (None, [], "cannot read the recipe r.yaml: No such file"),
         ("", [], "r.yaml is not a recipe"),
         ("steps: [", [], "r.yaml is not valid YAML"),
-        ("stepps: 5", [], "did you mean steps?"),
+        ("sead: 5", [], "did you mean seed?"),
         ("steps: 5", ["--set", "steps"], "--set takes key.path=value, got 'steps'"),
         ("\0", [], "r.yaml is not valid YAML"),
     ],

@@ -30,6 +30,7 @@ def test_all_blocks_are_of_a_kind_that_is_tested() -> None:
     assert {language for _, language, _ in BLOCKS} <= {"bash", "yaml", "text"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "block"), blocks("bash"))
 def test_a_shell_block_runs(page: str, block: str, tmp_path: Path, speech_folder: Path) -> None:
     (tmp_path / "recordings").symlink_to(speech_folder)

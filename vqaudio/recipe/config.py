@@ -77,6 +77,14 @@ class DataConfig(Config):
     """Processes that read ahead."""
 
     @model_validator(mode="after")
+    def _check_parts(self) -> DataConfig:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size {self.batch_size} does not divide into accumulate {self.accumulate}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_weights(self) -> DataConfig:
         without = [i for i, c in enumerate(self.corpora) if c.train and c.weight is None]
         if without and any(corpus.weight is not None for corpus in self.corpora):

@@ -116,7 +116,7 @@ class RunLog:
         The first value is the one that the progress bar shows.
         """
         # Only here does the run wait for the device.
-        figures = {name: float(torch.as_tensor(v).detach()) for name, v in values.items()}
+        figures = {name: float(value) for name, value in values.items()}
         seconds = time.monotonic() - self.since
         speed = self.heard / seconds
         name, loss = next(iter(figures.items()))

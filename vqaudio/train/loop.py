@@ -76,6 +76,9 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
             parts["stage"] = stage
             if saved is not None and begin < first:
                 restore(saved, parts, run)
+            figures: dict[
+                str, Tensor | float
+            ] = {}  # the newest of each: some come in every n-th step only
             for step in range(max(begin, first), end):
                 # There is no random state to save: that of a step is made of its number.
                 torch.manual_seed(_seed_of(recipe.seed, step, rank))
@@ -104,6 +107,8 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                     stage.learn_to_code(decoded, assessment.gradient, losses)
                     guards.note_codes(output.codes, output.restarts)
                 norms = stage.end_step()
+                for found in (assessment.losses, losses, assessment.norms, norms):
+                    figures |= {name: figure.detach() for name, figure in found.items()}
                 networks.average.update_parameters(codec)
                 guards.note_gradient(norms["gradient_norm"])
 
@@ -112,7 +117,6 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                 if telling:
                     guards.check_gradients(step)
                     usage = guards.take_usage()
-                    figures = {**assessment.losses, **losses, **assessment.norms, **norms}
                     figures["learning_rate"] = stage.learning_rate
                     log.training(step, figures, usage, skipped=guards.take_skipped())
                     for alarm in guards.alarms(usage, recipe.log_every, recipe.collapse):
@@ -139,6 +143,8 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                 if stopping:
                     log.say(f"interrupted after step {step}: the same call goes on from {run}")
                     raise KeyboardInterrupt
+    if num_processes > 1:
+        accelerator.end_training()
     return run / "model.safetensors"
 
 

@@ -48,7 +48,7 @@ class Assessment(NamedTuple):
     losses: dict[str, Tensor]
     """Scalars without a graph, each as it is, weights not applied."""
     norms: dict[str, Tensor]
-    """Of the gradient of each loss, where they are balanced."""
+    """Of the gradient of each loss by itself, where they are balanced: <loss>_gradient_norm."""
 
 
 class Objective(nn.Module):
@@ -72,7 +72,8 @@ class Objective(nn.Module):
         losses = self._losses(decoded, recorded, judged)
         norms: dict[str, Tensor] = {}
         if self.balancer is not None:
-            gradient, norms = self.balancer(losses, decoded)
+            gradient, found = self.balancer(losses, decoded)
+            norms = {f"{name}_gradient_norm": norm for name, norm in found.items()}
         else:
             total = torch.stack([self.weights[name] * loss for name, loss in losses.items()]).sum()
             (gradient,) = torch.autograd.grad(total, decoded)

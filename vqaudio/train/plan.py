@@ -25,13 +25,14 @@ class Plan(NamedTuple):
     @property
     def warning(self) -> str | None:
         """What is likely to go wrong, as a sentence."""
-        codebook_size = self.recipe.codec.quantizer.codebook_size
-        if self.vectors_per_step >= codebook_size:
+        quantizer, parts = self.recipe.codec.quantizer, self.recipe.data.accumulate
+        vectors = self.vectors_per_step // parts
+        if vectors >= quantizer.codebook_size or quantizer.codebook == "fsq":  # a grid learns not
             return None
         return (
-            f"A step has {self.vectors_per_step} vectors for {codebook_size} codes: raise "
-            "data.batch_size or data.crop_seconds, or lower codec.quantizer.codebook_size, to have "
-            "at least as many vectors as codes."
+            f"A {'step' if parts == 1 else 'part of a step'} has {vectors} vectors for "
+            f"{quantizer.codebook_size} codes: raise data.batch_size or data.crop_seconds, or "
+            "lower codec.quantizer.codebook_size, to have at least as many vectors as codes."
         )
 
     def lines(self) -> list[str]:

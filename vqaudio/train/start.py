@@ -153,10 +153,11 @@ def batches_of(
     Raises TrainingError when the crops do not divide among the processes.
     """
     share, rest = divmod(recipe.data.batch_size, num_processes)
-    if rest:
+    if rest or share % recipe.data.accumulate:
         raise TrainingError(
             f"data.batch_size {recipe.data.batch_size} does not divide among {num_processes} "
-            "processes: choose a multiple."
+            f"processes, each with {recipe.data.accumulate} parts (data.accumulate): choose a "
+            "multiple."
         )
     sample_rate = recipe.codec.sample_rate
     crops = Crops(
