@@ -83,7 +83,7 @@ def test_rotation_of_nothing_and_of_the_opposite_is_finite(x: Tensor) -> None:
     bridged = rotation(x, torch.ones(3))
     bridged.sum().backward()
     torch.testing.assert_close(bridged, torch.ones(3))
-    assert x.grad.isfinite().all()
+    assert 0 < x.grad.abs().max() <= 3
     nothing = rotation(torch.ones(3, requires_grad=True), torch.zeros(3))
     assert torch.equal(nothing, torch.zeros(3))
 

@@ -68,6 +68,13 @@ def test_silence_stays_silent(speech: Sound) -> None:
     assert np.array_equal(add_noise(speech, silence, 10), speech)
 
 
+def test_noise_next_to_nothing_is_brought_up_like_any_other(speech: Sound) -> None:
+    noise = np.zeros_like(speech)
+    noise[::2] = 1e-42  # of a pause in a float file
+    added = add_noise(speech, noise, 10) - speech
+    assert decibels(power(speech) / power(added)) == pytest.approx(10, abs=0.05)
+
+
 @pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("length", [32_768, 30_011])
 def test_noise_has_the_colour_asked_for(slope: float, length: int) -> None:
@@ -134,6 +141,11 @@ def test_a_room_is_the_direct_sound_and_what_follows() -> None:
     assert heard.dtype == np.float32
     assert heard[:3000] == pytest.approx(np.zeros(3000), abs=1e-6)
     np.testing.assert_allclose(heard[3000 : 3000 + len(response)], 0.5 * response, atol=1e-6)
+
+
+@pytest.mark.parametrize("sample_rate", [8000, 48_000])
+def test_the_smallest_room_that_a_recipe_may_have(sample_rate: int) -> None:
+    assert np.isfinite(impulse_response(0.01, sample_rate, rng())).all()
 
 
 def test_convolution_is_that_of_the_direct_form() -> None:
@@ -249,7 +261,8 @@ def test_a_recipe_has_keys_for_all_of_it() -> None:
     [
         (NoiseConfig, {"probability": 1.5, "snr_db": [0, 1]}, "less than or equal to 1"),
         (NoiseConfig, {"probability": 1.0, "snr_db": [3, -3]}, r"\[low, high\], got \[3, -3\]"),
-        (RoomConfig, {"probability": 1.0, "rt60": [0, 1]}, "greater than 0"),
+        (NoiseConfig, {"probability": 1.0, "snr_db": [-1e4, 0]}, "greater than or equal to -100"),
+        (RoomConfig, {"probability": 1.0, "rt60": [0, 1]}, "greater than or equal to 0.01"),
         (RoomConfig, {"probability": 1.0, "rt60": [2, 1]}, r"\[low, high\], got \[2, 1\]"),
     ],
 )

@@ -69,6 +69,36 @@ def test_a_corpus_of_one_speaker_may_validate_on_that_speaker(tmp_path: Path) ->
         find_speech(recipe_with(f"{{name: ljspeech, root: {tmp_path}}}", both))
 
 
+def test_files_of_two_folders_may_have_the_same_names(tmp_path: Path) -> None:
+    for name in ("heard/1.wav", "heard/2.wav", "held_out/1.wav"):
+        write(tmp_path / name)
+    speech = find_speech(
+        recipe_with(
+            f"{{name: folder, root: {tmp_path}/heard, train: [all], validation: []}}",
+            f"{{name: folder, root: {tmp_path}/held_out, train: [], validation: [all]}}",
+        )
+    )
+    assert [u.path.parent.name for u in speech.train] == ["heard", "heard"]
+    assert [u.path.parent.name for u in speech.validation] == ["held_out"]
+
+
+def test_the_readers_of_librispeech_are_known_in_libritts(tmp_path: Path) -> None:
+    chapter = tmp_path / "LibriSpeech/train-clean-100/84/1"
+    write(chapter / "84-1-0000.flac")
+    (chapter / "84-1.trans.txt").write_text("84-1-0000 YES\n")
+    for corpus, speaker in (("LibriTTS", "85"), ("LibriTTS_R", "84")):
+        write(tmp_path / corpus / f"train-clean-360/{speaker}/1/{speaker}_1_000001_000000.wav")
+
+    def find(name: str) -> None:
+        heard = f"{{name: librispeech, root: {tmp_path}, train: [train-clean-100], validation: []}}"
+        other = f"{{name: {name}, root: {tmp_path}, train: [], validation: [train-clean-360]}}"
+        find_speech(recipe_with(heard, other))
+
+    find("libritts")
+    with pytest.raises(CorpusError, match="LibriVox 84 is among both the training and the"):
+        find("libritts-r")
+
+
 def test_the_whole_size_is_said_before_the_first_byte(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

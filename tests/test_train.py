@@ -271,9 +271,23 @@ def test_a_disk_that_is_full_at_a_checkpoint_does_not_end_the_run(
     said = capfd.readouterr().err
     for name in ("state-00000007.pt", "state-00000009.pt"):
         assert f"{name}: No space left on device" in said
-    assert "The run goes on, older checkpoints stay." in said
+    assert "The run goes on, older files stay." in said
     assert model_bytes(run) == model_bytes(undisturbed)
     assert not list(run.glob(".*"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_does_not_end_the_run(
+    undisturbed: Path, speech_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    recipe = make_recipe(speech_folder, "checkpoint_minutes=60")
+    claim_run_folder(run, recipe)
+    (run / "log.jsonl").symlink_to("/dev/full")
+    train(recipe, run, device=CPU)
+    said = capfd.readouterr().err
+    assert said.count("the log cannot be written ([Errno 28] No space left on device)") == 1
+    assert model_bytes(run) == model_bytes(undisturbed)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", f"state-{STEPS:08d}.pt"])
@@ -386,6 +400,17 @@ def test_a_run_goes_back_to_the_checkpoint_before_one_that_cannot_be_read(
     (run / "model.safetensors").unlink()
     train(make_recipe(speech_folder), run, device=CPU)
     assert model_bytes(run) == model_bytes(undisturbed)
+
+
+def test_going_back_leaves_no_checkpoint_of_another_future(tmp_path: Path) -> None:
+    """Else the one that cannot be read would be the newest for good, and the only one kept."""
+    layer = torch.nn.Linear(2, 2)
+    for step in (50, 60):
+        save_state(tmp_path, {"codec": layer}, next_step=step, keep=2)
+    (tmp_path / "state-00000060.pt").write_bytes(b"half")
+    assert next_step(tmp_path) == 50
+    save_state(tmp_path, {"codec": layer}, next_step=55, keep=1)
+    assert [path.name for path in checkpoints(tmp_path)] == ["state-00000055.pt"]
 
 
 @SPOILT

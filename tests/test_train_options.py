@@ -91,22 +91,25 @@ def test_no_step_waits_for_the_gpu(
     usual, seen = Stage.begin_step, []
 
     def begin_step(stage: Stage, step: int) -> None:
-        seen.append(step)
-        strict = 10 <= step < 18
-        torch.cuda.set_sync_debug_mode("error" if strict else "default")
+        seen.append(stage.learning[0].device.type)
+        torch.cuda.set_sync_debug_mode("error" if 25 <= step < 38 else "default")
         usual(stage, step)
 
     monkeypatch.setattr(Stage, "begin_step", begin_step)
     recipe = make_recipe(
         speech_folder,
-        "stages.0.steps=20",
-        "codec.quantizer.num_codebooks=1",
+        "stages.0.steps=40",
+        "data.crop_seconds=2.5",  # longer than some recordings: with padding and its mask
+        "codec.quantizer.num_codebooks=2",  # the second starts at step 20
         "precision=bfloat16",
         "stages.0.loss={mel: 1, adversarial: 1, features: 2, balance: true, mel_windows: [256]}",
         "discriminators=[{kind: stft, window_length: 256, channels: 4}]",
-        "log_every=20",
-        "validate_every=20",
+        "log_every=40",
+        "validate_every=40",
         "checkpoint_minutes=60",
     )
-    train(recipe, tmp_path / "run", device=torch.device("cuda"))
-    assert seen == list(range(20))
+    try:
+        train(recipe, tmp_path / "run", device=torch.device("cuda"))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert seen == ["cuda"] * 40

@@ -34,7 +34,7 @@ def test_an_archive_is_unpacked_and_the_marker_written_last(nest: Path, name: st
     inside = {"corpus/licence": b"free", "corpus/split/a": b"sound"}
     (nest / name).write_bytes(pack(inside, name))
     (nest / "corpus/other").mkdir(parents=True)
-    (nest / f"{name}.unpacked/corpus/split/half").mkdir(parents=True)  # of a run that was killed
+    (nest / f".{name}.unpacked/corpus/split/half").mkdir(parents=True)  # of a run that was killed
     unpack(nest / name, nest, marker=nest / "corpus/split/.complete")
     assert names(nest) == {name, "corpus"}
     assert names(nest / "corpus") == {"licence", "other", "split"}

@@ -21,13 +21,14 @@ _WRITE_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO
 
 
 @contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[Path]:
     """Yields a temporary path beside `path`; renames it onto `path` if the block succeeds.
 
     The block creates the temporary file. Its name starts with "." (listings skip it), is unique and
     has the suffix of `path` (libraries pick formats by it). If the block raises, whatever it
     raises, the temporary file is removed and an older file at `path` stays as it was. Missing
-    parent folders are created; a symbolic link is followed, not replaced.
+    parent folders are created; a symbolic link is followed, not replaced. A `durable` file outlives
+    a power cut: it is on the disk before it has its name, which takes a while.
 
     Raises:
         VqaudioError: the folder cannot be written, the disk is full, or `path` is a folder or a
@@ -54,10 +55,23 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise
         assert temporary.exists(), f"the block of atomic({str(path)!r}) wrote no file"
         with _explain(path):
+            if durable:
+                _flush(temporary)
             os.replace(temporary, target)
+            if durable:
+                _flush(target.parent)
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from vqaudio.audio.ogg import last_page_start
+from vqaudio.audio.ogg import last_page_start, opus_begins_at_zero
 from vqaudio.errors import AudioError
 
 Source = str | os.PathLike[str] | IO[bytes]
@@ -50,7 +50,9 @@ LEAD_IN = {
     "MPEG_LAYER_III": 11_520,
     "OPUS": 19_200,
 }
-AV_LEAD_IN = 4_096  # an AAC frame overlaps with the one before, and that may be one of 2,048
+AAC_LEAD_IN = 4_096  # a frame overlaps with the one before, and that may be one of 2,048
+# What else mp4 holds, by FFmpeg's names; as AAC where it is not named.
+AV_LEAD_IN = {"mp3": LEAD_IN["MPEG_LAYER_III"], "opus": LEAD_IN["OPUS"]}
 
 
 class AudioInfo(NamedTuple):
@@ -116,6 +118,10 @@ class _ForwardSound(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has
         if not super().seekable() or self.frames >= 2**62:  # it cannot find its way without length
             return 0
         target = max(start - LEAD_IN.get(self.subtype, 0), 0)
+        if not target:
+            return 0
+        if self.subtype == "OPUS" and not opus_begins_at_zero(file, self.frames, self.samplerate):
+            return 0
         if self.subtype == "VORBIS":
             target = min(target, max(last_page_start(file) - 1, 0))
         return int(self.seek(target)) if target else 0
@@ -253,9 +259,11 @@ class _AvTrack(NamedTuple):
         """
         tick = self.stream.time_base * self.first.sample_rate  # samples per unit of time
         exact = "mp4" in self.container.format.name and tick <= 1 and self.first.pts is not None
-        if not exact or start <= AV_LEAD_IN:
+        codec = self.stream.codec_context.name.removeprefix("lib").removesuffix("float")
+        lead_in = AV_LEAD_IN.get(codec, AAC_LEAD_IN)
+        if not exact or start <= lead_in:
             return 0, chain([self.first], self.rest)
-        self.container.seek(self.first.pts + int((start - AV_LEAD_IN) / tick), stream=self.stream)
+        self.container.seek(self.first.pts + int((start - lead_in) / tick), stream=self.stream)
         frames = self.container.decode(self.stream)
         first = next(frames, None)
         if first is None:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from rich.filesize import decimal
 
 from vqaudio.corpora.download import fetch, only_one, unpack
+from vqaudio.corpora.splitting import check_split
 from vqaudio.errors import CorpusError
 
 OPENSLR = "https://www.openslr.org/resources"
@@ -70,10 +71,7 @@ class Source:
     def check(self, splits: Sequence[str]) -> None:
         """Raises CorpusError for a split that there is not."""
         for split in splits:
-            if split not in self.archives:
-                raise CorpusError(
-                    f"{self.name} has no split {split!r}: choose from {', '.join(self.archives)}."
-                )
+            check_split(self.name, split, tuple(self.archives))
 
     def to_fetch(self, root: Path, splits: Sequence[str]) -> int:
         """Bytes that `download` would fetch. Raises CorpusError for an unknown split."""

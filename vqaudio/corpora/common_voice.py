@@ -70,7 +70,7 @@ def utterances(root: Path, split: str) -> list[Utterance]:
             f"folder of its own, and run vqaudio download common-voice {root}."
         )
     rows = list(_rows(languages[0], split))
-    listing = languages[0] / LISTING.replace(".json", f"-{split}.json")
+    listing = languages[0] / f".{split}{LISTING}"
     return to_utterances(rows, listing, remedy="unpack the archive anew")
 
 

@@ -2,7 +2,7 @@
 
     only_one    of several processes that want a corpus, one fetches it
     fetch       address -> archive; it grows as <archive>.part
-    unpack      archive -> folder; it grows as <archive>.unpacked/
+    unpack      archive -> folder; it grows as .<archive>.unpacked/
 
 pooch and torch.hub start a broken transfer anew: with 30 GB on a slow line it never ends.
 """
@@ -119,8 +119,9 @@ def unpack(archive: Path, folder: Path, *, marker: Path) -> None:
             f"this Python cannot unpack {archive} without the risk that it writes elsewhere: use "
             "Python 3.10.12, 3.11.4, 3.12 or later."
         )
-    # Beside the archive, so on the disk that the corpus goes to even if its folder is a link.
-    temporary = archive.with_name(f"{archive.name}.unpacked")
+    # Beside the archive, so on the disk that the corpus goes to even if its folder is a link; and
+    # hidden, so that what a killed run leaves is not taken for the corpus.
+    temporary = archive.with_name(f".{archive.name.lstrip('.')}.unpacked")
     try:
         with _explain(temporary):
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed

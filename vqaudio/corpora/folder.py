@@ -1,12 +1,14 @@
 """Any folder of sound files as a corpus: one sub-folder per speaker.
 
 root/<speaker>/.../<name>.flac     the first sub-folder names the speaker
-root/<name>.flac                   a file that lies directly in the folder is its own speaker
+root/<name>.flac                   a file that lies directly in the folder is its own speaker, and
+                                   nobody of another folder by the same name
 """
 
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,13 +63,13 @@ def utterances(root: Path, split: str) -> list[Utterance]:
     if not files.seconds:
         fault = next(iter(files.faults.values()))
         raise CorpusError(f"{root} holds no sound that can be read: {fault}.")
-    found = [
-        Utterance(path, _speaker(path, root), files.seconds[path])
-        for path in paths
-        if path in files.seconds
-    ]
-    return select(found, split)
+    readable = [path for path in paths if path in files.seconds]
+    found = [Utterance(path, _speaker(path, root), files.seconds[path]) for path in readable]
+    # Held out by names that do not depend on where the folder lies.
+    names = [path.stem if path.parent == root else _speaker(path, root) for path in readable]
+    return select(found, split, names=names)
 
 
 def _speaker(path: Path, root: Path) -> str:
-    return path.relative_to(root).parts[0] if path.parent != root else path.stem
+    """The sub-folder, or else the full path, as two folders may both have a 001.wav."""
+    return os.path.abspath(path) if path.parent == root else path.relative_to(root).parts[0]

@@ -49,7 +49,14 @@ SOURCE = Source(
     choose=True,
 )
 SPLITS: tuple[str, ...] = tuple(SOURCE.archives)
-ABOUT = About("LibriSpeech, English audiobooks, 16 kHz", "CC BY 4.0", 982, 2484, SOURCE.num_bytes)
+ABOUT = About(
+    "LibriSpeech, English audiobooks, 16 kHz",
+    "CC BY 4.0",
+    982,
+    2484,
+    SOURCE.num_bytes,
+    readers="LibriVox",
+)
 
 
 def to_fetch(root: Path, splits: Sequence[str]) -> int:

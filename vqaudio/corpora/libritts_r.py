@@ -41,7 +41,14 @@ SOURCE = Source(
     choose=True,
 )
 SPLITS: tuple[str, ...] = tuple(SOURCE.archives)
-ABOUT = About("LibriTTS-R, LibriTTS restored, 24 kHz", "CC BY 4.0", 585, 2456, SOURCE.num_bytes)
+ABOUT = About(
+    "LibriTTS-R, LibriTTS restored, 24 kHz",
+    "CC BY 4.0",
+    585,
+    2456,
+    SOURCE.num_bytes,
+    readers="LibriVox",
+)
 
 
 def to_fetch(root: Path, splits: Sequence[str]) -> int:

@@ -35,6 +35,8 @@ class About(NamedTuple):
     """1: all splits share the one speaker, so that validation tells nothing of other voices."""
     num_bytes: int | None = None
     """To fetch for all splits."""
+    readers: str | None = None
+    """Corpora with the same name here give the same people the same names."""
 
     @property
     def summary(self) -> str:

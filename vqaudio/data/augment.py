@@ -38,10 +38,13 @@ def _check_order(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
-Interval = Annotated[tuple[float, float], Field(strict=False), AfterValidator(_check_order)]
-"""[low, high], from which a value is drawn for each crop."""
+Decibels = Annotated[float, Field(ge=-100, le=100)]
+"""16 bits are 96 dB: what is farther off is a slip, and far enough off it would overflow."""
+Interval = Annotated[tuple[Decibels, Decibels], Field(strict=False), AfterValidator(_check_order)]
+"""[low, high] in dB, from which a value is drawn for each crop."""
 Probability = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(gt=0, le=10)]
+Seconds = Annotated[float, Field(ge=0.01, le=10)]
+"""Of reverberation; what is much shorter has fallen to nothing before the second sample."""
 
 
 class NoiseConfig(Config):
@@ -157,7 +160,8 @@ def add_noise(
     if power == 0:
         return waveform
     wanted = float(np.mean(np.square(waveform, dtype=np.float64))) * 10 ** (-snr_db / 10)
-    return waveform + noise * np.float32(math.sqrt(wanted / power))
+    # The gain alone may be more than float32 holds: a pause in a float file is near silence.
+    return waveform + (noise * np.float64(math.sqrt(wanted / power))).astype(np.float32)
 
 
 def impulse_response(

@@ -33,14 +33,17 @@ def rotation(x: Tensor, quantized: Tensor) -> Tensor:
     with torch.no_grad():
         source, target = F.normalize(x, dim=-1), F.normalize(quantized, dim=-1)
         middle = F.normalize(source + target, dim=-1)
-        lengths = torch.linalg.vector_norm(torch.stack([x, quantized]), dim=-1, keepdim=True)
-        # Padding and silence may be all zeros, on either side.
-        scale = lengths[1] / lengths[0].clamp(min=1e-6)
+        from_length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = torch.linalg.vector_norm(quantized, dim=-1, keepdim=True) / from_length
+        # Padding and silence have no direction to turn from: their gradient passes as it is.
+        lost = from_length < 1e-6
+        scale = scale.masked_fill(lost, 1.0)
     turned: Tensor = scale * (
         x
         - 2 * middle * (middle * x).sum(dim=-1, keepdim=True)
         + 2 * target * (source * x).sum(dim=-1, keepdim=True)
     )
+    turned = torch.where(lost, x, turned)
     return turned + (quantized - turned).detach()  # the value to the last digit
 
 

@@ -92,6 +92,8 @@ class ResidualQuantizer(nn.Module):
                 keep = in_use if mask is None else in_use & mask
                 # Without dropout and padding the mask is known to be all true: spare its cost.
                 answer = book(residual, None if mask is None and not self._drops() else keep)
+                # Without a gradient, but for codebooks with projections: those learn from what
+                # the levels below them have left to do, as in DAC.
                 vectors = answer.vectors * keep[..., None]
                 residual = residual - vectors
                 total = total + vectors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -41,9 +42,9 @@ class Guards:
         places = codes.transpose(0, 1).flatten(1) + 1  # not bincount, which waits for the device
         self.counts.scatter_add_(1, places, torch.ones_like(places))
 
-    def note_gradient(self, norm: Tensor) -> None:
-        """The norm of the codec's gradient, after its step."""
-        finite = norm.isfinite()
+    def note_gradients(self, norms: Mapping[str, Tensor]) -> None:
+        """The norms of the gradients of codec and discriminators, after a step."""
+        finite = torch.stack(list(norms.values())).isfinite().all()
         self.skipped_in_a_row = (self.skipped_in_a_row + 1) * ~finite
         self.skipped += ~finite
 
@@ -92,12 +93,6 @@ class Guards:
                     "see `vqaudio doctor`"
                 )
         return alarms
-
-    def is_best(self, mel: float) -> bool:
-        """Whether no validation was better, and remembers it."""
-        best = mel < self.best
-        self.best = min(mel, self.best)
-        return best
 
     def state_dict(self) -> dict[str, Any]:
         return {

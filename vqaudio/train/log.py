@@ -63,6 +63,7 @@ class RunLog:
         self.file: TextIO = io.StringIO() if quiet else _reopen(run / "log.jsonl", first)
         self.board = None if quiet else _tensorboard(run / "tensorboard", first)
         self.console = Console(stderr=True, quiet=quiet)
+        self.complained = False
         self.progress = Progress(
             TextColumn("step {task.completed}/{task.total}"),
             BarColumn(),
@@ -86,9 +87,11 @@ class RunLog:
         trace: TracebackType | None,
     ) -> None:
         self.progress.stop()
-        self.file.close()
+        with self._surviving():
+            self.file.close()
         if self.board is not None:
-            self.board.close()
+            with self._surviving():
+                self.board.close()
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -148,11 +151,23 @@ class RunLog:
     def scalars(self, step: int, kind: str, values: Mapping[str, float]) -> None:
         """One line of log.jsonl, and a curve `kind`/name for each value."""
         rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
-        self.file.write(json.dumps({"step": step, "kind": kind, **rounded}) + "\n")
-        self.file.flush()
+        with self._surviving():
+            self.file.write(json.dumps({"step": step, "kind": kind, **rounded}) + "\n")
+            self.file.flush()
         if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+            with self._surviving():
+                for name, value in values.items():
+                    self.board.add_scalar(f"{kind}/{name}", value, step)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """A disk that is full costs lines of the log, and not the run."""
+        try:
+            yield
+        except OSError as error:
+            if not self.complained:
+                self.say(f"the log cannot be written ({error}): lines of it are missing.")
+            self.complained = True
 
     def health(self, step: int, usage: Sequence[CodebookUsage], restarts: Tensor) -> None:
         """Used fraction, perplexity and restarts per level, all over the same tokens."""
@@ -182,8 +197,9 @@ class RunLog:
         """[1, S] to TensorBoard, to hear and to see."""
         if self.board is not None:
             sound = torch.clamp(waveform.float().cpu(), -1, 1)
-            self.board.add_audio(name, sound, step, sample_rate=sample_rate)
-            self.board.add_image(name, _picture(sound), step)
+            with self._surviving():
+                self.board.add_audio(name, sound, step, sample_rate=sample_rate)
+                self.board.add_image(name, _picture(sound), step)
 
 
 def _picture(waveform: Tensor) -> Tensor:

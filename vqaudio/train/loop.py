@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -42,17 +43,19 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     check_run_folder(run, recipe)
     speech = find_speech(recipe)
     accelerator = start_processes(recipe, device)
-    device, rank = accelerator.device, accelerator.process_index
     is_main, num_processes = accelerator.is_main_process, accelerator.num_processes
+    rank = accelerator.process_index
+    if num_processes > 1:
+        device = accelerator.device  # alone, it is the caller's: cuda:1 where that was asked for
     if is_main:
         claim_run_folder(run, recipe)  # not before there is speech: another root, another recipe
     accelerator.wait_for_everyone()
 
-    networks = make_networks(recipe, device)
+    saved = read_state(run)
+    networks = make_networks(recipe, device, fresh=saved is None)
     codec, discriminators = networks.codec, networks.discriminators
     guards = Guards(codec.codebook_sizes, device)
     parts = {**networks.parts, "guards": guards}
-    saved = read_state(run)
     first = 0 if saved is None else int(saved["next_step"])
     if saved is not None:
         restore(saved, parts, run)
@@ -76,16 +79,14 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
             parts["stage"] = stage
             if saved is not None and begin < first:
                 restore(saved, parts, run)
-            figures: dict[
-                str, Tensor | float
-            ] = {}  # the newest of each: some come in every n-th step only
             for step in range(max(begin, first), end):
                 # There is no random state to save: that of a step is made of its number.
                 torch.manual_seed(_seed_of(recipe.seed, step, rank))
                 stage.begin_step(step - begin)
                 with log.waiting():
                     batch = next(loader)
-                record_faults(run, batch.faults)
+                with _surviving(log, step):
+                    record_faults(run, batch.faults)
 
                 for waveform, num_samples in _cut(batch, recipe.data.accumulate, device):
                     with accelerator.autocast():
@@ -104,48 +105,55 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                     losses["codebook_loss"] = output.codebook_loss
                     if config.loss.semantic:
                         losses["semantic"] = networks.semantic_loss(waveform, num_samples, output)
+                    del judged  # what it remembers is large
                     stage.learn_to_code(decoded, assessment.gradient, losses)
                     guards.note_codes(output.codes, output.restarts)
                 norms = stage.end_step()
-                for found in (assessment.losses, losses, assessment.norms, norms):
-                    figures |= {name: figure.detach() for name, figure in found.items()}
+                guards.note_gradients(norms)
+                stage.note(assessment.losses, losses, assessment.norms, norms)
                 networks.average.update_parameters(codec)
-                guards.note_gradient(norms["gradient_norm"])
 
                 log.step(step, heard=recipe.data.batch_size * recipe.data.crop_seconds)
                 telling = (step + 1) % recipe.log_every == 0
                 if telling:
                     guards.check_gradients(step)
                     usage = guards.take_usage()
-                    figures["learning_rate"] = stage.learning_rate
-                    log.training(step, figures, usage, skipped=guards.take_skipped())
+                    log.training(step, stage.figures, usage, skipped=guards.take_skipped())
                     for alarm in guards.alarms(usage, recipe.log_every, recipe.collapse):
                         log.say(f"step {step}: {alarm}")
                 finished = step + 1 == recipe.steps
+                if is_main and len(held_out) and _is_nth(step, recipe.validate_every, finished):
+                    result = validate(networks.averaged, held_out, measure)
+                    log.validation(step, result, guards.take_restarts())
+                    if result.mel < guards.best:
+                        with _surviving(log, step):
+                            save(run / "best.safetensors", steps=step + 1)
+                            guards.best = result.mel
                 stopping = interrupts.stops(telling=telling) and not finished
                 due = time.monotonic() - last_checkpoint >= 60 * recipe.checkpoint_minutes
-                try:
-                    if is_main and len(held_out) and _is_nth(step, recipe.validate_every, finished):
-                        result = validate(networks.averaged, held_out, measure)
-                        log.validation(step, result, guards.take_restarts())
-                        if guards.is_best(result.mel):
-                            save(run / "best.safetensors", steps=step + 1)
-                    if is_main and (step + 1 == end or due or stopping):
+                if is_main and (step + 1 == end or due or stopping):
+                    last_checkpoint = time.monotonic()
+                    with _surviving(log, step, unless=finished or stopping):
                         # The model first: a run that is over by its state has its last model.
                         save(run / "model.safetensors", steps=step + 1)
                         save_state(run, parts, next_step=step + 1, keep=recipe.keep_checkpoints)
-                        last_checkpoint = time.monotonic()
-                except VqaudioError as error:
-                    if finished or stopping:
-                        raise
-                    log.say(f"step {step}: {error}. The run goes on, older checkpoints stay.")
-                    last_checkpoint = time.monotonic()
                 if stopping:
                     log.say(f"interrupted after step {step}: the same call goes on from {run}")
                     raise KeyboardInterrupt
     if num_processes > 1:
         accelerator.end_training()
     return run / "model.safetensors"
+
+
+@contextmanager
+def _surviving(log: RunLog, step: int, *, unless: bool = False) -> Iterator[None]:
+    """What cannot be written, to a full disk for one, does not end a run that is not over."""
+    try:
+        yield
+    except VqaudioError as error:
+        if unless:
+            raise
+        log.say(f"step {step}: {error}. The run goes on, older files stay.")
 
 
 def _seed_of(seed: int, step: int, rank: int) -> int:

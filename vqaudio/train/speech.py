@@ -48,8 +48,8 @@ def find_speech(recipe: Recipe) -> Speech:
             (wanted.validation, speech.validation),
         ):
             for utterance in (u for split in splits for u in corpus.utterances(root, split)):
-                # Two corpora may call different people by the same name.
-                speaker = f"{wanted.name} {utterance.speaker}"
+                # Two corpora may call different people by the same name, unless they share them.
+                speaker = f"{corpus.ABOUT.readers or wanted.name} {utterance.speaker}"
                 utterances.append(replace(utterance, speaker=speaker))
                 if corpus.ABOUT.speakers == 1:
                     alone.add(speaker)

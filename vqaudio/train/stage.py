@@ -29,7 +29,9 @@ class Stage:
         self.config = config
         self.parts_per_step = parts_per_step
         codec, semantic = networks.codec, networks.semantic
-        networks.average.multi_avg_fn = weight_average(config.optimizer.weight_ema)
+        networks.average.multi_avg_fn = weight_average(
+            config.optimizer.weight_ema, networks.average.n_averaged
+        )
         codec.requires_grad_(True).train()
         if config.trains == "decoder":
             freeze_codes(codec, networks.averaged)
@@ -49,6 +51,8 @@ class Stage:
         device = self.learning[0].device
         self.objective = Objective(config.loss, codec.sample_rate).to(device)
         self.asks_discriminators = False
+        self.figures: dict[str, Tensor] = {}
+        """The newest of each, for the log: some come in every n-th step only."""
 
     def begin_step(self, step: int) -> None:
         """`step` counts from 0 in the stage."""
@@ -97,10 +101,17 @@ class Stage:
             norms["discriminator_gradient_norm"] = norm
         return norms
 
+    def note(self, *found: Mapping[str, Tensor]) -> None:
+        """Remember the figures of a step, by name."""
+        for figures in found:
+            self.figures |= {name: figure.detach() for name, figure in figures.items()}
+        self.figures["learning_rate"] = torch.tensor(self.learning_rate)
+
     def state_dict(self) -> dict[str, Any]:
         state = {
             "objective": self.objective.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "figures": self.figures,
         }
         if self.judging:
             state["discriminator_optimizer"] = self.discriminator_optimizer.state_dict()
@@ -109,6 +120,7 @@ class Stage:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.objective.load_state_dict(state["objective"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.figures = dict(state["figures"])
         if self.judging:
             self.discriminator_optimizer.load_state_dict(state["discriminator_optimizer"])
 
@@ -125,14 +137,17 @@ def freeze_codes(codec: Codec, averaged: Codec) -> None:
         book.eval()
 
 
-def weight_average(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+def weight_average(
+    decay: float, num_averaged: Tensor
+) -> Callable[[Tensors, Tensors, Tensor | int], None]:
     """An exponential moving average that forgets the untrained weights.
 
     Its window is about a ninth of the steps so far, until that is the window of `decay`.
     """
 
     def update(averages: Tensors, weights: Tensors, count: Tensor | int) -> None:
-        torch._foreach_lerp_(averages, weights, max(1 - decay, 9 / (10 + int(count))))
+        # Not `count`: that is num_averaged on the weights' device, and asking for it would wait.
+        torch._foreach_lerp_(averages, weights, max(1 - decay, 9 / (10 + int(num_averaged))))
 
     return update
 

@@ -39,8 +39,8 @@ def start_processes(recipe: Recipe, device: torch.device) -> Any:
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    # It remembers the precision of an earlier run of the same program, and refuses another one.
-    AcceleratorState._reset_state()
+    # It remembers the device and the precision of an earlier run of the same program.
+    AcceleratorState._reset_state(reset_partial_state=True)
     in_bfloat16 = recipe.precision == "bfloat16" or (
         recipe.precision == "auto" and _computes_bfloat16(device)
     )
@@ -100,11 +100,12 @@ class Networks(NamedTuple):
         return loss
 
 
-def make_networks(recipe: Recipe, device: torch.device) -> Networks:
-    """As `recipe` wants them before its first step.
+def make_networks(recipe: Recipe, device: torch.device, *, fresh: bool = True) -> Networks:
+    """As `recipe` wants them before its first step; not `fresh`: about to be restored.
 
     Raises ModelError when there is no model at `init`, RecipeError when it is another codec,
-    TrainingError when the semantic teacher cannot be had.
+    TrainingError when the semantic teacher cannot be had, or the checkpoints of the run at
+    `init` cannot be read.
     """
     torch.manual_seed(recipe.seed)
     codec = Codec(recipe.codec)
@@ -115,7 +116,7 @@ def make_networks(recipe: Recipe, device: torch.device) -> Networks:
             recipe.semantic.bundle, sample_rate=codec.sample_rate, layer=recipe.semantic.layer
         ).to(device)
         semantic = SemanticLoss(recipe.codec.quantizer.dim, teacher.num_features).to(device)
-    if recipe.init is not None:
+    if fresh and recipe.init is not None:
         _take_over(recipe.init, codec, discriminators)
     codec.to(device)
     average = AveragedModel(codec)

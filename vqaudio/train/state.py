@@ -34,6 +34,10 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(run.glob("state-*.pt"))
 
 
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("state-"))
+
+
 def save_state(run: Path, parts: Mapping[str, Part], *, next_step: int, keep: int) -> None:
     """Write run/state-<step>.pt, then remove all but the newest `keep`.
 
@@ -42,12 +46,14 @@ def save_state(run: Path, parts: Mapping[str, Part], *, next_step: int, keep: in
     Raises VqaudioError when it cannot be written.
     """
     state = {name: part.state_dict() for name, part in parts.items()}
-    with atomic(run / f"state-{next_step:08d}.pt") as temporary:
+    with atomic(run / f"state-{next_step:08d}.pt", durable=True) as temporary:
         # By way of memory: torch's own writer says "unexpected pos" where the disk is full.
         buffer = io.BytesIO()
         torch.save({**state, "next_step": next_step}, buffer)
         temporary.write_bytes(buffer.getbuffer())
-    for old in checkpoints(run)[:-keep]:
+    # Newer ones could not be read, or the run would have gone on from there.
+    newer = [path for path in checkpoints(run) if _step_of(path) > next_step]
+    for old in [*newer, *[path for path in checkpoints(run) if path not in newer][:-keep]]:
         old.unlink()
 
 
