@@ -21,11 +21,12 @@ check: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# A file's tests stay together: many share a run folder that takes a while to make.
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-slow: .venv/installed
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n auto --dist loadfile -m slow
 
 format: .venv/installed
 	$(BIN)/ruff format .

@@ -27,6 +27,7 @@ from vqaudio.losses import MultiScaleMelLoss
 from vqaudio.recipe import Recipe, load_recipe
 from vqaudio.train import guards, start, train
 from vqaudio.train.log import RunLog
+from vqaudio.train.speech import find_speech
 from vqaudio.train.state import checkpoints, claim_run_folder, read_state, save_state
 
 TINY = Path(__file__).parent.parent / "recipes" / "tiny.yaml"
@@ -447,6 +448,20 @@ def test_what_has_no_effect_on_the_model_may_change(
 def test_a_missing_corpus(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="nowhere is not a folder"):
         train(make_recipe(tmp_path / "nowhere"), tmp_path / "run", device=CPU)
+
+
+def test_a_corpus_that_cannot_be_read_is_listed(speech_folder: Path, tmp_path: Path) -> None:
+    speech = shutil.copytree(speech_folder, tmp_path / "speech")
+    recipe = make_recipe(speech, "data.workers=1")
+    find_speech(recipe)  # lengths are known from now on
+    for path in speech.rglob("*.wav"):
+        size, when = path.stat().st_size, path.stat().st_mtime_ns
+        path.write_bytes(b"\0" * size)
+        os.utime(path, ns=(when, when))
+    with pytest.raises(CorpusError, match="files in a row could not be read"):
+        train(recipe, tmp_path / "run", device=CPU)
+    listed = (tmp_path / "run" / "unreadable.jsonl").read_text().splitlines()
+    assert 10 < len(listed) <= 18
 
 
 def test_a_corpus_without_validation_speech_is_said(

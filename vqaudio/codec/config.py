@@ -75,7 +75,7 @@ class QuantizerConfig(Config):
     bridge: Literal["straight-through", "rotation"] = "straight-through"
     """How the gradient passes the choice of a code."""
     decay: Annotated[float, Field(gt=0, lt=1)] = 0.99
-    """Of the moving averages, per training step."""
+    """Of the moving averages, per training pass: a step of a recipe has data.accumulate of them."""
     restart_below: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """A code is dead below this fraction of the fair share; 0 switches restarts off, but for codes
     that float32 is about to forget."""

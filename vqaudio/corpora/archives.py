@@ -93,6 +93,8 @@ class Source:
             )
         splits = splits or tuple(self.archives)
         if not self._missing(root, splits):
+            for split in splits:  # what was killed between the marker and this line
+                _place(root, self.archives[split]).unlink(missing_ok=True)
             return
         home = root / Path(next(iter(self.archives.values())).folder).parts[0]
         with only_one(home):
@@ -108,7 +110,7 @@ class Source:
                     url = archive.url
                 fetch(url, path, checksum=archive.checksum)
                 unpack(path, root / archive.into, marker=root / archive.folder / ".complete")
-                path.unlink()
+                path.unlink(missing_ok=True)
 
     def folder(self, root: Path, split: str) -> Path:
         """Where the split has been unpacked. Raises CorpusError when it is unknown or not there."""

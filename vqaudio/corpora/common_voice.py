@@ -78,7 +78,7 @@ def _rows(folder: Path, split: str) -> Iterator[Row]:
     """Quotation marks mean nothing in these files."""
     path = folder / f"{split}.tsv"
     try:
-        file = path.open(encoding="utf-8", newline="")
+        file = path.open(encoding="utf-8", errors="replace", newline="")
     except FileNotFoundError:
         raise CorpusError(f"{path} is missing: unpack the archive anew.") from None
     with file:

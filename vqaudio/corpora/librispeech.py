@@ -89,7 +89,7 @@ def utterances(root: Path, split: str) -> list[Utterance]:
 def _transcript(path: Path) -> dict[str, str]:
     """Utterance id -> text. A line is `84-121123-0000 GO DO YOU HEAR`."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         raise CorpusError(f"{path} is missing: unpack the archive of its split anew.") from None
     pairs = (line.partition(" ") for line in lines)

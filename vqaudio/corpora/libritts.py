@@ -85,6 +85,11 @@ def list_sentences(source: Source, root: Path, split: str) -> list[Utterance]:
 def _text(path: Path) -> str | None:
     """What is said in a recording; a few have no text beside them."""
     try:
-        return path.with_suffix(".normalized.txt").read_text(encoding="utf-8").strip() or None
+        return (
+            path.with_suffix(".normalized.txt")
+            .read_text(encoding="utf-8", errors="replace")
+            .strip()
+            or None
+        )
     except FileNotFoundError:
         return None

@@ -85,6 +85,6 @@ def _split_of(speaker: str) -> str:
 def _text(folder: Path, speaker: str, name: str) -> str | None:
     try:
         path = folder / "txt" / speaker / f"{name}.txt"
-        return path.read_text(encoding="utf-8").strip() or None
+        return path.read_text(encoding="utf-8", errors="replace").strip() or None
     except FileNotFoundError:
         return None

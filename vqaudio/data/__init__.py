@@ -10,7 +10,7 @@ faults    files that could not be read, and their list in the run folder
 
 from vqaudio.data.augment import Augmentation, NoiseConfig, RoomConfig
 from vqaudio.data.crops import CropBatch, Crops, read_crop
-from vqaudio.data.faults import Fault, record_faults
+from vqaudio.data.faults import Fault, UnreadableError, record_faults
 from vqaudio.data.held_out import validation_crops
 from vqaudio.data.loading import batches
 from vqaudio.data.sampling import CorpusShare
@@ -23,6 +23,7 @@ __all__ = [
     "Fault",
     "NoiseConfig",
     "RoomConfig",
+    "UnreadableError",
     "batches",
     "read_crop",
     "record_faults",

@@ -19,9 +19,9 @@ from torch.utils.data import Dataset
 from vqaudio import audio
 from vqaudio.corpora import Utterance
 from vqaudio.data.augment import Augmentation
-from vqaudio.data.faults import Fault, Faults
+from vqaudio.data.faults import Fault, Faults, UnreadableError
 from vqaudio.data.sampling import CorpusShare, Sampler
-from vqaudio.errors import AudioError, CorpusError
+from vqaudio.errors import AudioError
 
 MAX_UNREADABLE = 20
 """Unreadable files in a row after which something else must be wrong."""
@@ -38,7 +38,7 @@ class CropBatch(NamedTuple):
     """Files met for the first time that could not be read; others stand in for them."""
 
 
-class Crops(Dataset["CropBatch | CorpusError"]):
+class Crops(Dataset["CropBatch | UnreadableError"]):
     """Step number -> the crops `items` of that step, or why there are none.
 
     `items` are numbers in the joint batch of all processes: range(batch_size) for one process,
@@ -67,10 +67,11 @@ class Crops(Dataset["CropBatch | CorpusError"]):
         self.seed = seed
         self.faults = Faults()
 
-    def __getitem__(self, step: int) -> CropBatch | CorpusError:
+    def __getitem__(self, step: int) -> CropBatch | UnreadableError:
         try:
             crops = [self._crop(np.random.default_rng((self.seed, step, i))) for i in self.items]
-        except CorpusError as error:
+        except UnreadableError as error:
+            error.faults = self.faults.take()
             return error
         return stack(crops, self.num_samples)._replace(faults=self.faults.take())
 
@@ -86,7 +87,7 @@ class Crops(Dataset["CropBatch | CorpusError"]):
                 self.faults.note(utterance.path, error)
                 continue
             return self.augment(crop, random, self.faults)
-        raise CorpusError(
+        raise UnreadableError(
             f"{MAX_UNREADABLE} files in a row could not be read, the last one "
             f"{utterance.path}: check the corpus."
         )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vqaudio.errors import AudioError, VqaudioError
+from vqaudio.errors import AudioError, CorpusError, VqaudioError
 
 FILE_NAME = "unreadable.jsonl"
 
@@ -18,6 +18,12 @@ class Fault(NamedTuple):
 
     path: str
     reason: str
+
+
+class UnreadableError(CorpusError):
+    """Too many files in a row could not be read; `faults` are those not yet told."""
+
+    faults: tuple[Fault, ...] = ()
 
 
 class Faults:

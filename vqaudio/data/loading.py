@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from vqaudio.data.crops import CropBatch, Crops
-from vqaudio.errors import CorpusError
+from vqaudio.data.faults import UnreadableError
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def batches(crops: Crops, *, first: int, steps: int, workers: int) -> Iterator[C
     Reading starts with the call, not with the first batch asked for. Tensors lie in pinned memory
     where there is a GPU to send them to. Each unreadable file comes once, with a warning.
 
-    Raises CorpusError when too many files in a row cannot be read.
+    Raises UnreadableError when too many files in a row cannot be read.
     """
     loader = DataLoader(
         crops,
@@ -42,11 +42,11 @@ def batches(crops: Crops, *, first: int, steps: int, workers: int) -> Iterator[C
     return _checked(iter(loader))
 
 
-def _checked(loaded: Iterable[CropBatch | CorpusError]) -> Iterator[CropBatch]:
+def _checked(loaded: Iterable[CropBatch | UnreadableError]) -> Iterator[CropBatch]:
     """Raises the errors among the batches; of the faults, lets each pass once."""
     met: set[str] = set()
     for batch in loaded:
-        if isinstance(batch, CorpusError):
+        if isinstance(batch, UnreadableError):
             raise batch
         # Every worker meets a file for the first time.
         new = {fault.path: fault for fault in batch.faults if fault.path not in met}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vqaudio.checkpoint import save_model
 from vqaudio.codec import Codec
-from vqaudio.data import CropBatch, record_faults
+from vqaudio.data import CropBatch, UnreadableError, record_faults
 from vqaudio.errors import VqaudioError
 from vqaudio.losses import MultiScaleMelLoss, discriminator_loss
 from vqaudio.recipe import Recipe
@@ -83,8 +83,12 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                 # There is no random state to save: that of a step is made of its number.
                 torch.manual_seed(_seed_of(recipe.seed, step, rank))
                 stage.begin_step(step - begin)
-                with log.waiting():
-                    batch = next(loader)
+                try:
+                    with log.waiting():
+                        batch = next(loader)
+                except UnreadableError as error:
+                    record_faults(run, error.faults)
+                    raise
                 with _surviving(log, step):
                     record_faults(run, batch.faults)
 
