@@ -25,7 +25,7 @@ from vqaudio.codec.frames import FramesEncoder
 from vqaudio.errors import CorpusError, RecipeError, TrainingError, VqaudioError
 from vqaudio.losses import MultiScaleMelLoss
 from vqaudio.recipe import Recipe, load_recipe
-from vqaudio.train import guards, start, train
+from vqaudio.train import guards, log, start, train
 from vqaudio.train.log import RunLog
 from vqaudio.train.speech import find_speech
 from vqaudio.train.state import checkpoints, claim_run_folder, read_state, save_state
@@ -279,13 +279,16 @@ def test_a_disk_that_is_full_at_a_checkpoint_does_not_end_the_run(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_log_on_a_full_disk_does_not_end_the_run(
-    undisturbed: Path, speech_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    undisturbed: Path,
+    speech_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     run = tmp_path / "run"
-    recipe = make_recipe(speech_folder, "checkpoint_minutes=60")
-    claim_run_folder(run, recipe)
-    (run / "log.jsonl").symlink_to("/dev/full")
-    train(recipe, run, device=CPU)
+    full = Path("/dev/full").open("a")  # noqa: SIM115
+    monkeypatch.setattr(log, "_reopen", lambda path, first: full)
+    train(make_recipe(speech_folder, "checkpoint_minutes=60"), run, device=CPU)
     said = capfd.readouterr().err
     assert said.count("the log cannot be written ([Errno 28] No space left on device)") == 1
     assert model_bytes(run) == model_bytes(undisturbed)
