@@ -115,6 +115,8 @@ def test_a_zip_that_would_write_elsewhere_is_refused(nest: Path, evil: zipfile.Z
         ("a.tar.bz2", bz2.compress(b"no tar")),
         ("a.zip", b"no archive"),
     ],
+    # By number: gzip puts the time into its header, and names must not change with it.
+    ids=lambda value: value if isinstance(value, str) else "data",
 )
 def test_a_damaged_archive_is_refused(nest: Path, name: str, data: bytes) -> None:
     (nest / name).write_bytes(data)
