@@ -55,14 +55,14 @@ class Codec(nn.Module):
 
         With `num_samples`, samples beyond an item's own count are padding: they change nothing.
         """
-        num_frames, mask = self._frames(num_samples, waveform.shape[-1])
+        num_frames, mask = self.frames(num_samples, waveform.shape[-1])
         latents = self.encoder(waveform, num_samples)
         quantized = self.quantizer(latents.transpose(1, 2), mask)
         decoded = self.decoder(quantized.latents.transpose(1, 2), num_frames)
         codes = quantized.codes.transpose(1, 2)
         return CodecOutput(decoded, quantized.coarse, codes, *quantized[3:])
 
-    def _frames(
+    def frames(
         self, num_samples: Tensor | None, longest: int
     ) -> tuple[Tensor | None, Tensor | None]:
         """Frames per item [B], and which frames of the longest one each item has [B, T]."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vqaudio.losses.spectrum import sine_window, spectrum
+
 FLOOR = 1e-5
 """Mel amplitude under which two sounds count as equally silent."""
 
@@ -30,8 +32,7 @@ class MultiScaleMelLoss(nn.Module):
             # Slaney's filters have unit area over Hz: bring a flat spectrum back to its level.
             filters = torch.from_numpy(bank) * (sample_rate / window)
             self.register_buffer(f"filters_{window}", filters, persistent=False)
-            shape = torch.hann_window(window)
-            self.register_buffer(f"shape_{window}", shape * (2 / shape.sum()), persistent=False)
+            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
@@ -44,14 +45,7 @@ class MultiScaleMelLoss(nn.Module):
 
     def _log_mel(self, waveform: Tensor, window: int) -> Tensor:
         """[B, 1, S] -> [B, bands, frames]."""
-        spectrum = torch.stft(
-            waveform.float().squeeze(1),
-            window,
-            hop_length=window // 4,
-            window=self.get_buffer(f"shape_{window}"),
-            pad_mode="constant",
-            return_complex=True,
-        )
+        bins = spectrum(waveform, self.get_buffer(f"shape_{window}"))
         # abs() has no derivative at zero, where padding puts every bin.
-        amplitude = (spectrum.real.square() + spectrum.imag.square() + 1e-14).sqrt()
+        amplitude = (bins.real.square() + bins.imag.square() + 1e-14).sqrt()
         return (self.get_buffer(f"filters_{window}") @ amplitude).clamp(min=FLOOR).log()

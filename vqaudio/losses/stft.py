@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vqaudio.losses.spectrum import sine_window, spectrum
+
 FLOOR = 1e-5
 """Amplitude of a bin (1 = a sine of full scale) under which two sounds are equally silent."""
 
@@ -32,8 +34,7 @@ class MultiResolutionStftLoss(nn.Module):
         super().__init__()
         self.windows = tuple(windows)
         for window in self.windows:
-            shape = torch.hann_window(window)
-            self.register_buffer(f"shape_{window}", shape * (2 / shape.sum()), persistent=False)
+            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
@@ -43,25 +44,17 @@ class MultiResolutionStftLoss(nn.Module):
                     target = self._spectrum(reference, window)
                     scale = target.abs().mean().clamp(min=FLOOR)
                     target_level = _level(target)
-                spectrum = self._spectrum(waveform, window)
-                distances.append((spectrum - target).abs().mean() / scale)
-                distances.append((_level(spectrum) - target_level).abs().mean())
+                found = self._spectrum(waveform, window)
+                distances.append((found - target).abs().mean() / scale)
+                distances.append((_level(found) - target_level).abs().mean())
         return torch.stack(distances).sum() / len(self.windows)
 
     def _spectrum(self, waveform: Tensor, window: int) -> Tensor:
         """[B, 1, S] -> [B, F, frames, 2], real and imaginary parts; a sine of full scale is 1."""
-        spectrum = torch.stft(
-            waveform.float().squeeze(1),
-            window,
-            hop_length=window // 4,
-            window=self.get_buffer(f"shape_{window}"),
-            pad_mode="constant",
-            return_complex=True,
-        )
-        return torch.view_as_real(spectrum)
+        return torch.view_as_real(spectrum(waveform, self.get_buffer(f"shape_{window}")))
 
 
-def _level(spectrum: Tensor) -> Tensor:
+def _level(parts: Tensor) -> Tensor:
     """[B, F, frames, 2] -> [B, F, frames]: ln of the magnitude, not below that of the floor."""
     # The power is clamped, not the magnitude: the derivative of abs() at zero is none.
-    return 0.5 * spectrum.square().sum(dim=-1).clamp(min=FLOOR**2).log()
+    return 0.5 * parts.square().sum(dim=-1).clamp(min=FLOOR**2).log()

@@ -91,12 +91,9 @@ class Networks(NamedTuple):
         """Scalar: how far the first level is from what the teacher hears."""
         assert self.teacher is not None
         assert self.semantic is not None
-        num_frames = output.coarse.shape[1]
-        mask = None
-        if num_samples is not None:
-            frames = -(-num_samples // self.codec.hop_length)
-            mask = torch.arange(num_frames, device=frames.device) < frames[:, None]
-        loss: Tensor = self.semantic(output.coarse, self.teacher(waveform, num_frames), mask)
+        _, mask = self.codec.frames(num_samples, waveform.shape[-1])
+        target = self.teacher(waveform, output.coarse.shape[1])
+        loss: Tensor = self.semantic(output.coarse, target, mask)
         return loss
 
 

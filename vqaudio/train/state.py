@@ -52,9 +52,11 @@ def save_state(run: Path, parts: Mapping[str, Part], *, next_step: int, keep: in
         torch.save({**state, "next_step": next_step}, buffer)
         temporary.write_bytes(buffer.getbuffer())
     # Newer ones could not be read, or the run would have gone on from there.
-    newer = [path for path in checkpoints(run) if _step_of(path) > next_step]
-    for old in [*newer, *[path for path in checkpoints(run) if path not in newer][:-keep]]:
-        old.unlink()
+    found = checkpoints(run)
+    kept = [path for path in found if _step_of(path) <= next_step][-keep:]
+    for path in found:
+        if path not in kept:
+            path.unlink()
 
 
 def read_state(run: Path) -> State | None:
