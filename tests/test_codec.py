@@ -22,7 +22,12 @@ from vqaudio.layers import Span
 HOP = 24
 BACKBONES = {
     "frames": FramesConfig(
-        hop_length=HOP, window_length=4 * HOP, width=12, encoder_blocks=2, decoder_blocks=3
+        hop_length=HOP,
+        window_length=4 * HOP,
+        width=12,
+        decoder_width=16,
+        encoder_blocks=2,
+        decoder_blocks=3,
     ),
     "waveform": WaveformConfig(family="waveform", strides=(2, 3, 4), width=2),
 }

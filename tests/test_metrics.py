@@ -1,4 +1,4 @@
-"""Metrics: known values, which way is better, and what has no value."""
+"""STOI, mel distance and SI-SDR: known values, which way is better, and what has no value."""
 
 from __future__ import annotations
 
@@ -17,15 +17,7 @@ from sounds import SAMPLE_RATE, babble
 
 from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.losses import MultiScaleMelLoss
-from vqaudio.metrics import (
-    MEL_FLOOR,
-    MEL_WINDOWS,
-    Interval,
-    bootstrap_interval,
-    mel_distance,
-    si_sdr,
-    stoi,
-)
+from vqaudio.metrics import MEL_FLOOR, MEL_WINDOWS, mel_distance, si_sdr, stoi
 from vqaudio.recipe import LossConfig
 
 Measure = Callable[[NDArray[Any], NDArray[Any]], float]
@@ -128,30 +120,6 @@ def test_the_mel_distance_is_the_mel_loss(sample_rate: int) -> None:
     )
     expected = loss(waveform, reference).item()
     assert mel_distance(SPEECH, degraded, sample_rate) == pytest.approx(expected, rel=1e-3)
-
-
-def test_the_bootstrap_interval() -> None:
-    values = np.random.default_rng(1).normal(3.0, 2.0, size=400)
-    interval = bootstrap_interval(values.tolist())
-    assert interval.mean == pytest.approx(values.mean())
-    # For a mean the normal approximation knows the width: 1.96 standard errors a side.
-    half = 1.96 * values.std() / math.sqrt(len(values))
-    assert interval.low == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert interval.high == pytest.approx(values.mean() + half, abs=0.1 * half)
-    assert bootstrap_interval(values.tolist()) == interval
-    narrower = bootstrap_interval(values.tolist(), confidence=0.5)
-    assert interval.low < narrower.low < narrower.high < interval.high
-    coarse = bootstrap_interval(values.tolist(), resamples=100)
-    assert coarse != interval
-
-
-def test_the_bootstrap_interval_of_few_and_odd_values() -> None:
-    assert bootstrap_interval([2.0, math.nan, 2.0]) == Interval(2.0, 2.0, 2.0)
-    for values, mean in (([1.5], 1.5), ([1.0, math.inf], math.inf), ([], math.nan)):
-        interval = bootstrap_interval(values)
-        assert interval.mean == pytest.approx(mean, nan_ok=True)
-        assert math.isnan(interval.low)
-        assert math.isnan(interval.high)
 
 
 def test_the_quality_benchmark_asks_for_levels_that_the_model_has() -> None:

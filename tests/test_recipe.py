@@ -11,7 +11,7 @@ import torch
 from vqaudio.codec import Codec, FramesConfig, WaveformConfig
 from vqaudio.describe import describe_codec
 from vqaudio.errors import RecipeError
-from vqaudio.recipe import load_recipe
+from vqaudio.recipe import OptimizerConfig, StageConfig, load_recipe
 from vqaudio.train.plan import plan
 
 FOLDER = Path(__file__).parent.parent / "recipes"
@@ -268,3 +268,20 @@ def test_a_plan_needs_neither_data_nor_network(
     assert {"parameters", "receptive field", "latency seconds", "bitrates", "hours heard"} <= {
         *facts
     }
+
+
+@pytest.mark.parametrize(
+    ("decay_steps", "expected"),
+    [
+        (None, [0.5, 1, 1, 0.75, 0.25]),  # a cosine from the warm-up on
+        (2, [0.5, 1, 1, 1, 0.5]),
+        (0, [0.5, 1, 1, 1, 1]),
+    ],
+)
+def test_the_learning_rate_rises_stays_and_falls(
+    decay_steps: int | None, expected: list[float]
+) -> None:
+    optimizer = OptimizerConfig(warmup_steps=2, decay_steps=decay_steps)
+    stage = StageConfig(name="metric", steps=5, optimizer=optimizer)
+    factors = [stage.learning_rate_factor(step) for step in range(5)]
+    assert factors == pytest.approx(expected)

@@ -25,7 +25,9 @@ LAYERS = (
     ("checkpoint", "data"),
     ("recipe",),
     ("tokenizer", "describe"),
-    ("train",),
+    ("systems", "probes", "train"),
+    ("evaluate",),
+    ("report",),
     ("__init__",),
     ("cli",),
 )

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vqaudio.cli.evaluate import compare, evaluate, usage
 from vqaudio.cli.jobs import STDIO, Job, plan_jobs, report, run_jobs, say
+from vqaudio.cli.options import Device, DeviceOption, ForceOption, LevelsOption, ModelOption
+from vqaudio.cli.probe import probe
 from vqaudio.errors import TokensError, VqaudioError
 
 if TYPE_CHECKING:
@@ -35,24 +38,6 @@ class TokenFormat(str, Enum):
 
     npz = "npz"
     json = "json"
-
-
-class Device(str, Enum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Model file, or name of a bundled model.")
-]
-LevelsOption = Annotated[
-    int | None, typer.Option("--levels", min=1, help="Codebooks to use; all without it.")
-]
-DeviceOption = Annotated[Device, typer.Option("--device", help="Where to compute.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that exist.")]
 
 
 def main() -> None:
@@ -276,6 +261,10 @@ def doctor(
 
     diagnosis = diagnose(run, reference)
     say(json.dumps(diagnosis.facts(), indent=2) if as_json else "\n".join(diagnosis.lines()))
+
+
+for command in (evaluate, compare, usage, probe):
+    app.command()(command)
 
 
 @app.command()

@@ -26,6 +26,8 @@ class FramesConfig(Config):
     """Samples per spectrum, a multiple of hop_length; for analysis and synthesis."""
     width: PositiveInt = 256
     """Channels of the blocks."""
+    decoder_width: PositiveInt | None = None
+    """Of the decoder's blocks, where it is another."""
     encoder_blocks: PositiveInt = 4
     decoder_blocks: PositiveInt = 7
 

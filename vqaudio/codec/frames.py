@@ -56,12 +56,13 @@ class FramesDecoder(nn.Module):
 
     def __init__(self, config: FramesConfig, *, dim: int, causal: bool) -> None:
         super().__init__()
+        width = config.decoder_width or config.width
         self.synthesis = SpectralSynthesis(
             window_length=config.window_length, hop_length=config.hop_length, causal=causal
         )
-        self.widen = Conv1d(dim, config.width, 7, causal=causal)
-        self.blocks = _blocks(config.decoder_blocks, config.width, causal)
-        head = nn.Linear(config.width, self.synthesis.num_features)
+        self.widen = Conv1d(dim, width, 7, causal=causal)
+        self.blocks = _blocks(config.decoder_blocks, width, causal)
+        head = nn.Linear(width, self.synthesis.num_features)
         # The first magnitudes are those of quiet speech, the first phases anything.
         bins = self.synthesis.num_features // 2
         nn.init.constant_(head.bias[:bins], -7.0)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 from vqaudio.corpora import (
     asterisk_prompts,
+    audiomnist,
     common_voice,
     debian_speech,
     folder,
+    fsdd,
     huggingface,
     librispeech,
     libritts,
     libritts_r,
     ljspeech,
     manifest,
+    picovoice,
     speechocean762,
     vctk,
 )
@@ -34,6 +37,9 @@ CORPORA: dict[str, Corpus] = {
     "vctk": vctk,
     "common-voice": common_voice,
     "speechocean762": speechocean762,
+    "fsdd": fsdd,
+    "audiomnist": audiomnist,
+    "picovoice": picovoice,
     "folder": folder,
     "manifest": manifest,
     "huggingface": huggingface,

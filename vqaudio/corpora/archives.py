@@ -20,6 +20,7 @@ from vqaudio.corpora.splitting import check_split
 from vqaudio.errors import CorpusError
 
 OPENSLR = "https://www.openslr.org/resources"
+GITHUB = "https://github.com"
 
 
 class Archive(NamedTuple):
@@ -39,11 +40,43 @@ class Archive(NamedTuple):
     """Below the root: where it is unpacked, for archives without a folder of their own."""
     url: str | None = None
     """The official address, where it is not the corpus's address and the file."""
+    inside: str = "."
+    """The folder in the archive that is unpacked; what lies beside it is left out."""
+    num_files: int | None = None
+    """That match `sign` when all of it has arrived; None where nobody has counted."""
 
     @property
     def name(self) -> str:
         """Of the file alone."""
         return self.file.rpartition("/")[2]
+
+
+def github_archive(
+    repository: str,
+    commit: str,
+    *,
+    inside: str = ".",
+    num_bytes: int,
+    folder: str,
+    sign: str,
+    num_files: int,
+) -> Archive:
+    """The files below `inside` of a repository of GITHUB, at one commit.
+
+    GitHub packs anew for each who asks, with other bytes now and then, so no checksum can be given;
+    the commit names the content, and the files are counted.
+    """
+    name = repository.rpartition("/")[2]
+    return Archive(
+        file=f"{repository}/archive/{commit}.tar.gz",
+        num_bytes=num_bytes,
+        checksum=None,
+        folder=folder,
+        sign=sign,
+        into=folder,
+        inside=f"{name}-{commit}/{inside}",
+        num_files=num_files,
+    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +142,13 @@ class Source:
                 if archive.url is not None and not os.environ.get(self.mirror):
                     url = archive.url
                 fetch(url, path, checksum=archive.checksum)
-                unpack(path, root / archive.into, marker=root / archive.folder / ".complete")
+                unpack(
+                    path,
+                    root / archive.into,
+                    marker=root / archive.folder / ".complete",
+                    inside=archive.inside,
+                    count=(archive.sign, archive.num_files),
+                )
                 path.unlink(missing_ok=True)
 
     def folder(self, root: Path, split: str) -> Path:

@@ -104,14 +104,23 @@ def fetch(url: str, path: Path, *, checksum: str | None) -> None:
     )
 
 
-def unpack(archive: Path, folder: Path, *, marker: Path) -> None:
+def unpack(
+    archive: Path,
+    folder: Path,
+    *,
+    marker: Path,
+    inside: str = ".",
+    count: tuple[str, int | None] = ("*", None),
+) -> None:
     """Unpack a .tar.gz, .tar.bz2, .tar or .zip into `folder`; write the empty file `marker` last.
 
     A folder that is not there yet appears whole, one that is there is added to. A call after one
-    that was killed begins anew.
+    that was killed begins anew. `inside` is the folder in the archive that is wanted, without what
+    lies beside it; `count` a pattern below it and how many files must match, None for any number.
 
     Raises CorpusError when a member or a link would leave the folder or is a device (nothing is
-    unpacked then), when the archive is damaged, and when the disk is full or cannot be written.
+    unpacked then), when the archive is damaged or has another number of files, and when the disk
+    is full or cannot be written.
     """
     extract = _extract_zip if archive.suffix == ".zip" else _extract_tar
     if extract is _extract_tar and not hasattr(tarfile, "data_filter"):
@@ -126,8 +135,12 @@ def unpack(archive: Path, folder: Path, *, marker: Path) -> None:
         with _explain(temporary):
             shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
             extract(archive, temporary)
+            pattern, expected = count
+            found = sum(1 for _ in (temporary / inside).glob(pattern))
+            if expected is not None and found != expected:
+                raise _damage(archive, f"{found} files in place of {expected}")
             folder.mkdir(parents=True, exist_ok=True)
-            _move(temporary, folder)
+            _move(temporary / inside, folder)
             marker.touch()
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -54,8 +54,8 @@ class About(NamedTuple):
 class Corpus(Protocol):
     """A module that fetches recordings and lists them.
 
-    No two splits share a speaker, unless one is named as a part of the other, or `ABOUT` says that
-    there is but one speaker.
+    No two splits share a speaker, unless one is named as a part of the other, `ABOUT` says that
+    there is but one speaker, or the official splits do and the module says so.
     """
 
     SPLITS: tuple[str, ...]

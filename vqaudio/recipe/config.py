@@ -32,6 +32,9 @@ class CorpusConfig(Config):
         "vctk",
         "common-voice",
         "speechocean762",
+        "fsdd",
+        "audiomnist",
+        "picovoice",
         "folder",
         "manifest",
         "huggingface",
@@ -143,13 +146,15 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerConfig(Config):
-    """AdamW with linear warm-up and cosine decay to zero."""
+    """AdamW with linear warm-up and, at the end, cosine decay to zero."""
 
     learning_rate: PositiveFloat = 5e-4
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.8, 0.99)
     weight_decay: NonNegativeFloat = 0.01
     """Of the networks; codebooks never decay."""
     warmup_steps: Annotated[int, Field(ge=0)] = 500
+    decay_steps: Annotated[int, Field(ge=0)] | None = None
+    """The last so many steps of the stage decay; all after the warm-up without it, none with 0."""
     max_gradient_norm: PositiveFloat = 1.0
     weight_ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     """Decay of the averaged weights that validation and the final model use."""
@@ -179,12 +184,13 @@ class StageConfig(Config):
     discriminator_optimizer: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
 
     def learning_rate_factor(self, step: int) -> float:
-        """Of step 0 to steps - 1: linear warm-up, then a cosine to zero."""
-        warmup = self.optimizer.warmup_steps
+        """Of step 0 to steps - 1: linear warm-up, a plateau if any, then a cosine to zero."""
+        warmup, decay = self.optimizer.warmup_steps, self.optimizer.decay_steps
         if step < warmup:
             return (step + 1) / warmup
-        progress = (step - warmup) / max(self.steps - warmup, 1)
-        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+        begin = warmup if decay is None else max(warmup, self.steps - decay)
+        progress = (step - begin) / max(self.steps - begin, 1)
+        return 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))
 
 
 class StageSpan(NamedTuple):

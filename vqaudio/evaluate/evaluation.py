@@ -1,0 +1,249 @@
+"""`evaluate`: a model and its peers on recordings that no training heard, from top to bottom."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vqaudio.describe import describe_model
+from vqaudio.errors import AudioError, VqaudioError
+from vqaudio.evaluate.journal import Journal
+from vqaudio.evaluate.measuring import WORD_ERROR_RATE, Measured, Task, measure
+from vqaudio.evaluate.recordings import Recording, find_recordings, hash_of, read_recording
+from vqaudio.evaluate.results import Evaluation, MetricResult, SystemResult
+from vqaudio.evaluate.summary import summarise
+from vqaudio.metrics import METRICS, missing
+from vqaudio.systems import STANDARD, System, check, find_system, rate_of
+from vqaudio.systems.system import MissingError, Waveform
+
+RESAMPLING = "soxr, high quality"
+DEFAULT_RATE = 16000
+"""Hz, where no model says another."""
+CHECK_SECONDS = 10.0
+"""Of speech that the identity check of a system listens to, at least where there is as much."""
+LIBRARIES = ("vqaudio", "torch", "numpy", "soundfile", "soxr", "librosa")
+
+Progress = Callable[[Iterable[Measured], int], Iterable[Measured]]
+"""Wraps what is measured, of so many recordings, to show how far it is."""
+
+
+class Question(NamedTuple):
+    """What is to be evaluated, on what, and how."""
+
+    data: Path
+    """Folder of sound files, or manifest."""
+    model: str | None = None
+    """File or name of a model that is measured at 1, 2, 4, ... and all of its levels."""
+    systems: tuple[str, ...] = STANDARD
+    """Others, or with `model` None all."""
+    metrics: tuple[str, ...] | None = None
+    """Of METRICS; all without it."""
+    recognizer: str | None = None
+    """For word error rates; none without it."""
+    limit: int | None = None
+    """Of recordings, spread evenly over the data."""
+    device: str = "auto"
+    batch_size: int = 1
+    """Recordings that our own models encode at once."""
+    workers: int = 1
+    """Processes, each with one thread; 1 is this process with as many as it has."""
+
+
+def evaluate(
+    question: Question,
+    *,
+    command: str = "",
+    journal: Path | None = None,
+    progress: Progress = lambda measured, _: measured,
+) -> Evaluation:
+    """Measure the model at several bitrates, and its peers, on every recording.
+
+    What is not installed is a row that says so. A recording that cannot be read is left out of
+    all rows and named. With a `journal` a stopped evaluation goes on from there.
+
+    Raises VqaudioError, its children for data or a model that is none.
+    """
+    sample_rate, own, facts = _own_systems(question)
+    wanted = tuple(dict.fromkeys((*own, *question.systems)))
+    recordings = find_recordings(question.data, limit=question.limit)
+    systems, skipped = find_systems(wanted, sample_rate=sample_rate, device=question.device)
+    metrics = _metrics(question.metrics)
+    installed = tuple(metric.name for metric in metrics if metric.status == "ok")
+    suspicions = _suspicions(systems, recordings, sample_rate)
+    task = Task(
+        systems=tuple(system.name for system in systems),
+        metrics=installed,
+        recognizer=question.recognizer,
+        sample_rate=sample_rate,
+        device=question.device,
+        threads=1 if question.workers > 1 else None,
+    )
+    data_hash = hash_of(recordings)
+    heading = {"task": task, "data": data_hash, "model": facts, "versions": _versions()}
+    with Journal(journal, heading) as kept:
+        for _ in progress(measure_all(task, recordings, question, kept), len(recordings)):
+            pass  # the journal has them
+    measured = [kept.found[place] for place in range(len(recordings))]
+    faults = {r.name: m.fault for r, m in zip(recordings, measured, strict=True) if m.fault}
+    heard = [r for r in recordings if r.name not in faults]
+    if not heard:
+        raise AudioError(f"no file of {question.data} can be read: {next(iter(faults.values()))}")
+    rows = {
+        system.name: summarise(system, measured, suspicion=suspicions[system.name])
+        for system in systems
+    } | {row.name: row for row in skipped}
+    files = tuple(row for one in measured for row in one.rows)
+    if question.recognizer is not None:
+        metrics = (*metrics, _word_error_rate(question.recognizer))
+    return Evaluation(
+        command=command,
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        versions=_versions(),
+        machine=f"{platform.machine()}, {platform.system()} {platform.release()}",
+        data=str(question.data),
+        data_hash=data_hash,
+        num_files=len(heard),
+        unreadable=faults,
+        num_speakers=len({recording.utterance.speaker for recording in heard}),
+        seconds=sum(row.seconds for row in files if row.system == systems[0].name),
+        sample_rate=sample_rate,
+        resampling=RESAMPLING,
+        model=facts,
+        metrics=metrics,
+        systems=tuple(rows[name] for name in wanted if name in rows),
+        files=files,
+    )
+
+
+def measure_all(
+    task: Task, recordings: Sequence[Recording], question: Question, journal: Journal
+) -> Iterator[Measured]:
+    """What there is to know of each recording: first what the journal has, then all others."""
+    from joblib import Parallel, delayed
+
+    places = [place for place in range(len(recordings)) if place not in journal.found]
+    batches = [
+        places[start : start + question.batch_size]
+        for start in range(0, len(places), question.batch_size)
+    ]
+    jobs = (delayed(measure)(task, [recordings[place] for place in batch]) for batch in batches)
+    results = Parallel(n_jobs=question.workers, return_as="generator")(jobs)
+    yield from list(journal.found.values())
+    for batch, result in zip(batches, results, strict=True):
+        for place, one in zip(batch, result, strict=True):
+            journal.add(place, one)
+            yield one
+
+
+def find_systems(
+    names: Sequence[str], *, sample_rate: int, device: str
+) -> tuple[list[System], list[SystemResult]]:
+    """Those that are there, and a row for each that is not. Raises VqaudioError for no system."""
+    systems, skipped = [], []
+    for name in names:
+        try:
+            systems.append(find_system(name, sample_rate=sample_rate, device=device))
+        except MissingError as error:
+            row = SystemResult(
+                name=name,
+                label=name,
+                family=name.partition("@")[0],
+                status="skipped",
+                reason=str(error),
+            )
+            skipped.append(row)
+    if not systems:
+        raise VqaudioError(f"none of {', '.join(names)} is on this machine: {skipped[0].reason}")
+    return systems, skipped
+
+
+def _own_systems(question: Question) -> tuple[int, tuple[str, ...], dict[str, Any]]:
+    """The sample rate of all, the model's systems, and what there is to know of the model.
+
+    Without a model the rate is that of the first system that is a model of ours, or 16 kHz.
+    """
+    from vqaudio.checkpoint import find_model
+
+    if question.model is None:
+        rates = (rate_of(name) for name in question.systems)
+        return next((rate for rate in rates if rate is not None), DEFAULT_RATE), (), {}
+    model = find_model(question.model)
+    count = len(model.codec.codebook_sizes)
+    levels = sorted({2**n for n in range(count.bit_length()) if 2**n <= count} | {count})
+    names = tuple(f"{question.model}@{model.codec.bitrate(n):g}" for n in levels)
+    return model.codec.sample_rate, names, {"name": question.model, **describe_model(model)}
+
+
+def _metrics(names: Sequence[str] | None) -> tuple[MetricResult, ...]:
+    """Those asked for, with a reason where one is not installed. Raises VqaudioError."""
+    unknown = sorted(set(names or ()) - set(METRICS))
+    if unknown:
+        raise VqaudioError(
+            f"no metric {', '.join(map(repr, unknown))}: choose from {', '.join(METRICS)}"
+        )
+    results = []
+    for name in METRICS if names is None else dict.fromkeys(names):
+        metric, reason = METRICS[name], missing(name)
+        results.append(
+            MetricResult(
+                name=name,
+                label=metric.label,
+                unit=metric.unit,
+                direction=metric.direction,
+                range=metric.range,
+                source=metric.source,
+                status="skipped" if reason else "ok",
+                reason=reason,
+            )
+        )
+    return tuple(results)
+
+
+def _word_error_rate(recognizer: str) -> MetricResult:
+    return MetricResult(
+        name=WORD_ERROR_RATE,
+        label="Word error rate",
+        unit="",
+        direction="lower",
+        range="0 and up",
+        source=f"errors over words of all files, by the recogniser {recognizer}; compare with the "
+        "unprocessed recordings, which it does not understand without errors either",
+        status="ok",
+    )
+
+
+def _suspicions(
+    systems: Sequence[System], recordings: Sequence[Recording], sample_rate: int
+) -> dict[str, str]:
+    """For each system why its row may not be trusted, empty where nothing speaks against it.
+
+    The adapters are checked, not the codecs: whether known speech arrives as it must at the
+    highest rate, and in time, level and length at any.
+    """
+    waveforms: list[Waveform] = []
+    for recording in recordings:
+        if sum(len(waveform) for waveform in waveforms) >= CHECK_SECONDS * sample_rate:
+            break
+        with suppress(AudioError):
+            waveforms.append(read_recording(recording, sample_rate))
+    if not waveforms:
+        return dict.fromkeys((system.name for system in systems), "")
+    speech = np.concatenate(waveforms)
+    return {system.name: check(system, speech, sample_rate) for system in systems}
+
+
+def _versions() -> dict[str, str]:
+    """Of Python and of every library that may have had a part in the figures."""
+    wanted = {*LIBRARIES, *(metric.needs for metric in METRICS.values() if metric.needs)}
+    found = {"python": platform.python_version()}
+    for name in sorted(wanted):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

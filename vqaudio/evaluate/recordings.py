@@ -1,0 +1,109 @@
+"""What an evaluation listens to: recordings with their speakers and, where known, their texts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vqaudio import audio
+from vqaudio.corpora import folder, manifest
+from vqaudio.corpora.utterance import Utterance
+from vqaudio.errors import AudioError, CorpusError
+
+
+class Recording(NamedTuple):
+    """One recording, by the name that it has in reports."""
+
+    name: str
+    utterance: Utterance
+
+
+def find_recordings(data: Path, *, limit: int | None = None) -> list[Recording]:
+    """All recordings of a folder or a manifest, in an order that does not depend on the machine.
+
+    Texts are those of the manifest, of LibriSpeech's *.trans.txt, or of a .txt file beside a
+    recording. `limit` takes so many, spread evenly over the list.
+
+    Raises CorpusError where there are none.
+    """
+    if not data.exists():
+        raise CorpusError(f"{data} does not exist: name a folder of sound files, or a manifest.")
+    is_folder = data.is_dir() and not (data / "wav.scp").exists()
+    found = folder.utterances(data, "all") if is_folder else manifest.utterances(data, "all")
+    recordings = [Recording(_name(utterance, data), utterance) for utterance in found]
+    if limit is not None and limit < len(recordings):
+        recordings = [recordings[n * len(recordings) // limit] for n in range(limit)]
+    return _with_texts(recordings) if is_folder else recordings
+
+
+def read_recording(recording: Recording, sample_rate: int) -> NDArray[np.float32]:
+    """[S] at `sample_rate` Hz. Raises AudioError when it cannot be read, or holds no sound."""
+    utterance = recording.utterance
+    if is_whole(utterance):
+        whole: NDArray[np.float32] = audio.read(utterance.path, sample_rate=sample_rate).waveform[0]
+        return whole
+    start = round(utterance.start * sample_rate)
+    num_samples = max(round(utterance.seconds * sample_rate), 1)
+    part: NDArray[np.float32] = audio.read_part(
+        utterance.path, start, num_samples, sample_rate=sample_rate
+    ).waveform[0]
+    return part
+
+
+def is_whole(utterance: Utterance) -> bool:
+    """Whether it is all that its file holds. Raises AudioError when that cannot be read."""
+    available = audio.info(utterance.path).seconds
+    return utterance.start == 0 and (available is None or utterance.seconds > available - 0.001)
+
+
+def hash_of(recordings: Sequence[Recording]) -> str:
+    """SHA-256 over names, places and contents of all files, in hexadecimal.
+
+    Raises AudioError when a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for name, utterance in recordings:
+        digest.update(f"{name}\0{utterance.start!r}\0{utterance.seconds!r}\0".encode())
+        try:
+            digest.update(hashlib.sha256(utterance.path.read_bytes()).digest())
+        except OSError as error:
+            raise AudioError(f"cannot read {utterance.path}: {error.strerror}") from None
+    return digest.hexdigest()
+
+
+def _name(utterance: Utterance, data: Path) -> str:
+    base = data if data.is_dir() else data.parent
+    path = utterance.path
+    name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
+    return f"{name}@{utterance.start:g}" if utterance.start else name
+
+
+def _with_texts(recordings: Sequence[Recording]) -> list[Recording]:
+    texts: dict[Path, dict[str, str]] = {}
+    found = []
+    for name, utterance in recordings:
+        parent = utterance.path.parent
+        if parent not in texts:
+            texts[parent] = _transcripts(parent)
+        text = texts[parent].get(utterance.path.stem)
+        found.append(Recording(name, replace(utterance, text=text or utterance.text)))
+    return found
+
+
+def _transcripts(parent: Path) -> dict[str, str]:
+    """Stem of a sound file -> what is said in it, for the files of one folder."""
+    found = {}
+    for path in sorted(parent.glob("*.txt")):
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if path.name.endswith(".trans.txt"):
+            pairs = (line.partition(" ") for line in lines)
+            found.update({stem: text.strip() for stem, _, text in pairs if text.strip()})
+        elif text := " ".join(" ".join(lines).split()):
+            found[path.stem] = text
+    return found
