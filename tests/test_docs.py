@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from vqaudio.metrics import METRICS
+from vqaudio.probes import TASKS
 from vqaudio.recipe import parse_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +54,12 @@ def test_a_part_of_a_recipe_fits_into_one(page: str, block: str) -> None:
     yaml = YAML(typ="safe", pure=True)
     whole = yaml.load((ROOT / "recipes" / "tiny.yaml").read_text(encoding="utf-8"))
     parse_recipe({**whole, **yaml.load(block)}, page)
+
+
+def test_the_pages_name_every_metric_and_task() -> None:
+    page = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    for metric in METRICS.values():
+        facts = (metric.label, metric.unit, metric.direction, metric.range, metric.needs)
+        assert f"| `{metric.name}` | {' | '.join(facts)} |" in page
+    page = (ROOT / "docs" / "probes.md").read_text(encoding="utf-8")
+    assert {name for name in TASKS if f"`{name}`" not in page} == set()

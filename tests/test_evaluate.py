@@ -1,4 +1,4 @@
-"""Evaluations: the same twice, in any batches, stopped and resumed; nothing is left out silently."""
+"""Evaluations: the same twice, in any batches, stopped and resumed; no silent gaps."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from vqaudio.evaluate import (
     evaluate,
     find_recordings,
     measure_usage,
+    measuring,
     read_recording,
     usage_lines,
 )
@@ -230,6 +231,33 @@ def test_a_faulty_adapter_is_marked(
     assert evaluation.systems[-1].status == "ok"
     assert (found.systems[-1].name, found.systems[-1].status) == ("original", "suspicious")
     assert "off by +50 ms" in found.systems[-1].reason
+
+
+class Parrot:
+    """A recogniser that leaves out every third word."""
+
+    name = "parrot"
+
+    def transcribe(self, waveform: Any, sample_rate: int) -> str:
+        return "one two four" if len(waveform) > 1.5 * sample_rate else "one"
+
+
+def test_word_errors_are_those_of_all_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("jiwer", reason="needs vqaudio[eval]")
+    monkeypatch.setattr(measuring, "find_recognizer", lambda spec: Parrot())
+    measuring.recognizer_of.cache_clear()
+    for name, seconds, text in (("long", 2, "one two three four"), ("short", 1, "one")):
+        soundfile.write(tmp_path / f"{name}.wav", babble(0, 0, seconds=seconds), SAMPLE_RATE)
+        (tmp_path / f"{name}.txt").write_text(text)
+    soundfile.write(tmp_path / "mute.wav", babble(1, 0, seconds=1), SAMPLE_RATE)
+    asked = question(tmp_path, model=None, metrics=("stoi",), recognizer="parrot")
+    found = evaluate(asked)
+    measuring.recognizer_of.cache_clear()
+    figure = found.systems[0].metrics["wer"]
+    assert (figure.mean, figure.count) == (pytest.approx(1 / 5), 2)
+    assert found.metrics[-1].status == "ok"
 
 
 def test_differences_are_paired(evaluation: Evaluation) -> None:

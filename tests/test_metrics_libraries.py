@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from sounds import SAMPLE_RATE, babble
 
@@ -67,12 +69,29 @@ def test_pesq_leaves_silent_parts_out() -> None:
     assert 1 < pesq_wb(*padded, SAMPLE_RATE) < 4.6
 
 
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """Those of torch, put back: what numba runs in parallel changes them."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 def test_visqol_is_that_of_its_library() -> None:
     library = pytest.importorskip("visqol")
     api = library.VisqolApi()
     api.create(mode="speech", use_lattice_model=False)
     expected = api.measure_from_arrays(SPEECH, NOISY, SAMPLE_RATE).moslqo
     assert visqol(SPEECH, NOISY, SAMPLE_RATE) == expected
+
+
+@pytest.mark.usefixtures("threads")
+def test_visqol_leaves_the_threads_of_torch() -> None:
+    pytest.importorskip("visqol")
+    torch.set_num_threads(1)
+    visqol(SPEECH, NOISY, SAMPLE_RATE)
+    assert torch.get_num_threads() == 1
 
 
 def test_estoi_is_that_of_its_library() -> None:
@@ -82,6 +101,7 @@ def test_estoi_is_that_of_its_library() -> None:
     assert estoi(SPEECH, NOISY, SAMPLE_RATE) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_dnsmos_is_that_of_its_library() -> None:
     library = pytest.importorskip("speechmos.dnsmos")
     expected = library.run(SPEECH, SAMPLE_RATE)["ovrl_mos"]
@@ -90,9 +110,9 @@ def test_dnsmos_is_that_of_its_library() -> None:
     assert dnsmos(10 * SPEECH, SAMPLE_RATE) == dnsmos(loud, SAMPLE_RATE)
 
 
+@pytest.mark.slow
 def test_distillmos_is_that_of_its_library(capsys: pytest.CaptureFixture[str]) -> None:
     library = pytest.importorskip("distillmos")
-    torch = pytest.importorskip("torch")
     value = distillmos(SPEECH, SAMPLE_RATE)
     assert capsys.readouterr().out == ""
     model = library.ConvTransformerSQAModel().eval()

@@ -62,6 +62,7 @@ def test_what_is_not_installed_is_named(
         recognizer.transcribe(SPEECH, SAMPLE_RATE)
 
 
+@pytest.mark.slow
 def test_pocketsphinx_hears_the_same_every_time() -> None:
     pytest.importorskip("pocketsphinx")
     recognizer = find_recognizer("pocketsphinx")

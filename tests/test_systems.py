@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +32,8 @@ from vqaudio.systems import (
 )
 from vqaudio.systems.amr_wb import ENCODER
 from vqaudio.systems.finding import CLASSICAL, parse
-from vqaudio.systems.programs import ogg_bits, run
+from vqaudio.systems.programs import ogg_packets, run
 from vqaudio.systems.sanity import FLOORS, estimate_lag, floor_of
-from vqaudio.systems.system import System as Contract
 from vqaudio.tokenizer import load
 from vqaudio.tokens import Tokens
 
@@ -126,6 +126,8 @@ def test_what_is_no_waveform_is_refused(spec: str) -> None:
 @pytest.mark.parametrize("family", CLASSICAL)
 def test_bits_are_those_of_the_rate_and_grow_with_it(family: str, speech: Waveform) -> None:
     rates = CLASSICAL[family].rates
+    if family == "amr-wb":  # ffmpeg takes a while to start
+        rates = rates[::4]
     bits = [transmitted(f"{family}@{rate}").num_bits for rate in rates]
     assert all(less < more for less, more in pairwise(bits))
     # Opus spends less in pauses; the others differ by the frames that bring out the delay.
@@ -137,7 +139,7 @@ def test_bits_are_those_of_the_rate_and_grow_with_it(family: str, speech: Wavefo
 def test_ogg_packets_are_counted_as_by_hand() -> None:
     system = find("opus@12000")
     packets = system.coder.encode(np.resize(sound(), 48_000))  # type: ignore[attr-defined]
-    assert ogg_bits(packets.data) == 8 * bytes_by_hand(packets.data)
+    assert sum(ogg_packets(packets.data)) == bytes_by_hand(packets.data)
 
 
 def bytes_by_hand(data: bytes) -> int:
@@ -164,15 +166,22 @@ def test_the_declared_delay_is_the_real_one(spec: str, speech: Waveform) -> None
     assert abs(lag_by_envelope(speech, decoded)) <= 0.006
 
 
+@pytest.mark.parametrize("spec", ["opus@6000", "speex@10000", "speex-nb@8000", "amr-wb@6600"])
+def test_the_delay_is_the_same_in_a_short_file(spec: str, speech: Waveform) -> None:
+    for num_samples in (12_000, 24_000):
+        part = speech[:num_samples]
+        decoded = find(spec).transmit(part, SAMPLE_RATE).waveform
+        assert abs(estimate_lag(part, decoded, SAMPLE_RATE).seconds) <= 0.003
+
+
 def lag_by_envelope(reference: Waveform, late: Waveform) -> float:
     """Seconds, by brute force: the shift at which both are loud and soft together."""
     hop, most = SAMPLE_RATE // 1000, 30
     telephone = firwin(255, [150, 3400], pass_zero=False, fs=SAMPLE_RATE)
 
     def loudness(waveform: Waveform) -> np.ndarray:
-        power = np.convolve(
-            np.convolve(waveform, telephone, mode="same") ** 2, np.hanning(12 * hop), mode="same"
-        )[::hop]
+        band = np.convolve(waveform, telephone, mode="same")
+        power = np.convolve(band**2, np.hanning(12 * hop), mode="same")[::hop]
         level = np.log(power + 1e-4 * power.max())
         return level - level.mean()
 
@@ -190,7 +199,7 @@ def test_a_good_adapter_passes_the_check(spec: str, speech: Waveform) -> None:
 
 
 class Broken:
-    """The system `name` with `fault` done to what comes out; of `recorded` speech only."""
+    """The system `name` with `fault` done to what comes out."""
 
     def __init__(self, name: str, fault: Callable[[Waveform], Waveform]) -> None:
         system = find(name)
@@ -202,8 +211,8 @@ class Broken:
         pass
 
     def transmit(self, waveform: Waveform, sample_rate: int) -> Transmission:
-        assert np.array_equal(waveform, recorded())
-        sent = transmitted(self.name)
+        whole = np.array_equal(waveform, recorded())
+        sent = transmitted(self.name) if whole else find(self.name).transmit(waveform, sample_rate)
         return sent._replace(waveform=self.fault(sent.waveform).astype(np.float32))
 
 
@@ -220,16 +229,14 @@ def scrambled(waveform: Waveform) -> Waveform:
 
 FAULTS: dict[str, tuple[Callable[[Waveform], Waveform], str]] = {
     "truncated": (lambda w: w[:-100], r"samples went in, \[\d+\] came out"),
-    "another shape": (lambda w: w[None], "came out"),
     "no numbers": (lambda w: np.where(np.arange(len(w)) == 9, np.nan, w), "no numbers"),
     "silent": (np.zeros_like, "silence came out"),
-    "soft": (lambda w: 0.1 * w, r"level is off by -2\d\.\d dB"),
+    "soft": (lambda w: 0.1 * w, r"level is off by -(19|20|21)\.\d dB"),
     "loud": (lambda w: 2.5 * w, "level is off by"),
     "late": (lambda w: np.roll(w, 640), r"off by \+(39|40|41) ms"),
     "early": (lambda w: np.roll(w, -640), r"off by -(39|40|41) ms"),
     "a little late": (lambda w: np.roll(w, 240), r"off by \+1[456] ms"),
     "pitch": (at_wrong_rate, "another sound|off by|level"),
-    "backwards": (lambda w: w[::-1], "another sound|off by"),
     "noise": (
         lambda w: 0.05 * np.random.default_rng(0).standard_normal(len(w)),
         "another sound|level",
@@ -246,6 +253,14 @@ def test_a_broken_adapter_is_caught(spec: str, fault: str, speech: Waveform) -> 
     assert re.search(sentence, reason), reason
 
 
+def test_an_adapter_that_is_late_in_short_files_only_is_caught(speech: Waveform) -> None:
+    def late(waveform: Waveform) -> Waveform:
+        return np.roll(waveform, 240) if len(waveform) < 3 * SAMPLE_RATE else waveform
+
+    reason = check(Broken("opus@24000", late), speech, SAMPLE_RATE)
+    assert re.search(r"of 1\.5 s of speech, the sound is off by \+1[456] ms", reason), reason
+
+
 def test_another_polarity_is_no_fault(speech: Waveform) -> None:
     assert check(Broken("speex@24000", np.negative), speech, SAMPLE_RATE) == ""
 
@@ -257,7 +272,6 @@ def test_what_cannot_be_judged_is_not_suspicious() -> None:
 
 def test_the_floor_is_that_of_the_next_lower_rate() -> None:
     assert floor_of("opus@24000") == FLOORS["opus"][24000]
-    assert floor_of("opus@9000") == FLOORS["opus"][6000]
     assert floor_of("snac") == FLOORS["snac"][0]
     assert floor_of("speech-16k@500") is floor_of("encodec:mine@6000") is None
 
@@ -289,10 +303,6 @@ def test_a_path_may_hold_the_signs_of_a_spec() -> None:
 def test_rates_of_own_models_only() -> None:
     assert rate_of("speech-16k@500") == 16000
     assert rate_of("opus@6000") is rate_of("original") is rate_of("mimi@1100") is None
-
-
-def test_all_names_of_the_standard_are_known() -> None:
-    assert len({parse(spec) for spec in STANDARD}) == len(STANDARD)
 
 
 @pytest.mark.parametrize("family", CLASSICAL)
@@ -338,11 +348,12 @@ def test_own_models_share_one_encoding(monkeypatch: pytest.MonkeyPatch, speech: 
     coarse, fine = find("speech-16k@1000"), find("speech-16k@4000")
     tokenizer = fine.encoder.tokenizer  # type: ignore[attr-defined]
     calls, encode = [], tokenizer.encode_batch
-    monkeypatch.setattr(
-        tokenizer,
-        "encode_batch",
-        lambda *given, **named: calls.append(given) or encode(*given, **named),
-    )
+
+    def counted(*given: Any, **options: Any) -> list[Tokens]:
+        calls.append(given)
+        return encode(*given, **options)
+
+    monkeypatch.setattr(tokenizer, "encode_batch", counted)
     waveforms = [speech[:20_000], speech[20_000:47_001]]
     for system in (coarse, fine):
         system.prepare(waveforms, SAMPLE_RATE)
@@ -391,6 +402,6 @@ def test_the_contract_is_kept_by_every_kind() -> None:
     for spec in (*EVERY_KIND, "speech-16k@500"):
         system = find(spec)
         assert system.name == spec
-        for attribute in Contract.__annotations__:
+        for attribute in System.__annotations__:
             assert hasattr(system, attribute), attribute
         assert system.about["mode"]

@@ -21,7 +21,7 @@ def probe(
     ],
     root: Annotated[Path, typer.Option("--root", help="Folder that its corpus is in.")],
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="The bundled model without it.")
+        str | None, typer.Argument(metavar="MODEL", help="The bundled model without it.")
     ] = None,
     levels: LevelsOption = None,
     limit: Annotated[

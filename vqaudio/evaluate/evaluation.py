@@ -15,13 +15,20 @@ import numpy as np
 from vqaudio.describe import describe_model
 from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.evaluate.journal import Journal
-from vqaudio.evaluate.measuring import WORD_ERROR_RATE, Measured, Task, measure
+from vqaudio.evaluate.measuring import (
+    WORD_ERROR_RATE,
+    Measured,
+    Task,
+    measure,
+    recognizer_of,
+)
 from vqaudio.evaluate.recordings import Recording, find_recordings, hash_of, read_recording
 from vqaudio.evaluate.results import Evaluation, MetricResult, SystemResult
 from vqaudio.evaluate.summary import summarise
 from vqaudio.metrics import METRICS, missing
 from vqaudio.systems import STANDARD, System, check, find_system, rate_of
 from vqaudio.systems.system import MissingError, Waveform
+from vqaudio.tokenizer import find_device
 
 RESAMPLING = "soxr, high quality"
 DEFAULT_RATE = 16000
@@ -70,11 +77,14 @@ def evaluate(
 
     Raises VqaudioError, its children for data or a model that is none.
     """
+    device = str(find_device(question.device))
     sample_rate, own, facts = _own_systems(question)
     wanted = tuple(dict.fromkeys((*own, *question.systems)))
     recordings = find_recordings(question.data, limit=question.limit)
-    systems, skipped = find_systems(wanted, sample_rate=sample_rate, device=question.device)
+    systems, skipped = find_systems(wanted, sample_rate=sample_rate, device=device)
     metrics = _metrics(question.metrics)
+    if question.recognizer is not None:
+        recognizer_of(question.recognizer)  # rather than after the first recording
     installed = tuple(metric.name for metric in metrics if metric.status == "ok")
     suspicions = _suspicions(systems, recordings, sample_rate)
     task = Task(
@@ -82,7 +92,7 @@ def evaluate(
         metrics=installed,
         recognizer=question.recognizer,
         sample_rate=sample_rate,
-        device=question.device,
+        device=device,
         threads=1 if question.workers > 1 else None,
     )
     data_hash = hash_of(recordings)
@@ -101,7 +111,8 @@ def evaluate(
     } | {row.name: row for row in skipped}
     files = tuple(row for one in measured for row in one.rows)
     if question.recognizer is not None:
-        metrics = (*metrics, _word_error_rate(question.recognizer))
+        texts = any(recording.utterance.text for recording in recordings)
+        metrics = (*metrics, _word_error_rate(question.recognizer, texts=texts))
     return Evaluation(
         command=command,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -206,7 +217,7 @@ def _metrics(names: Sequence[str] | None) -> tuple[MetricResult, ...]:
     return tuple(results)
 
 
-def _word_error_rate(recognizer: str) -> MetricResult:
+def _word_error_rate(recognizer: str, *, texts: bool) -> MetricResult:
     return MetricResult(
         name=WORD_ERROR_RATE,
         label="Word error rate",
@@ -215,7 +226,8 @@ def _word_error_rate(recognizer: str) -> MetricResult:
         range="0 and up",
         source=f"errors over words of all files, by the recogniser {recognizer}; compare with the "
         "unprocessed recordings, which it does not understand without errors either",
-        status="ok",
+        status="ok" if texts else "skipped",
+        reason="" if texts else "no recording has a text to compare with",
     )
 
 

@@ -90,7 +90,9 @@ def _measure_one(
         }
         words = 0
         if task.recognizer is not None and recording.utterance.text:
-            heard = _recognizer(task.recognizer).transcribe(transmission.waveform, task.sample_rate)
+            heard = recognizer_of(task.recognizer).transcribe(
+                transmission.waveform, task.sample_rate
+            )
             found = word_errors(recording.utterance.text, heard)
             words = found.words
             scores[WORD_ERROR_RATE] = found.errors / words if words else None
@@ -141,5 +143,6 @@ def _systems(task: Task) -> list[System]:
 
 
 @lru_cache(maxsize=1)
-def _recognizer(spec: str) -> Recognizer:
+def recognizer_of(spec: str) -> Recognizer:
+    """Made once a process. Raises VqaudioError for one that is not there."""
     return find_recognizer(spec)

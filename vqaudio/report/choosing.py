@@ -8,7 +8,9 @@ from vqaudio.evaluate.recordings import Recording, find_recordings, read_recordi
 from vqaudio.evaluate.results import Evaluation
 from vqaudio.report.examples import Example, Take
 from vqaudio.systems import find_system
+from vqaudio.tokenizer import find_device
 
+ORIGINAL = "original"
 SECONDS = (2.0, 8.0)
 """Long enough to judge, short enough to carry; what is longer is cut."""
 
@@ -26,9 +28,9 @@ def choose_examples(evaluation: Evaluation, question: Question, count: int) -> l
         if recording.name not in evaluation.unreadable
     ]
     names = [row.name for row in evaluation.systems if row.status != "skipped"]
+    device = str(find_device(question.device))
     systems = [
-        find_system(name, sample_rate=evaluation.sample_rate, device=question.device)
-        for name in names
+        find_system(name, sample_rate=evaluation.sample_rate, device=device) for name in names
     ]
     examples = []
     for recording in _spread(recordings, count):
@@ -42,9 +44,6 @@ def choose_examples(evaluation: Evaluation, question: Question, count: int) -> l
         text = recording.utterance.text or ""
         examples.append(Example(recording.name, evaluation.sample_rate, tuple(takes), text))
     return examples
-
-
-ORIGINAL = "original"
 
 
 def _spread(recordings: list[Recording], count: int) -> list[Recording]:

@@ -9,7 +9,7 @@ from vqaudio.systems.programs import (
     check_ogg,
     find_program,
     first_line,
-    ogg_bits,
+    ogg_packets,
     run,
     to_pcm,
 )
@@ -48,7 +48,7 @@ class Opus:
         raw = ("--raw", "--raw-bits", "16", "--raw-rate", str(self.sample_rate), "--raw-chan", "1")
         bitrate = ("--bitrate", f"{self.bitrate / 1000:g}")
         data = run([self._encoder, "--quiet", *raw, *bitrate, *FLAGS, "-", "-"], to_pcm(waveform))
-        return Packets(data, ogg_bits(data))
+        return Packets(data, 8 * sum(ogg_packets(data)))
 
     def decode(self, packets: Packets) -> Waveform:
         # Floats are neither clipped nor dithered.

@@ -117,17 +117,16 @@ def from_pcm(data: bytes) -> Waveform:
     return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768)
 
 
-def ogg_bits(data: bytes) -> int:
-    """Bits of all packets of sound in an Ogg file; headers, tags and page headers left out."""
+def ogg_packets(data: bytes) -> list[int]:
+    """Bytes of each packet of sound in an Ogg file; headers, tags and page headers left out."""
     import av  # optional, see check_ogg
 
     with av.open(io.BytesIO(data), "r", format="ogg") as container:
-        sizes: list[int] = [packet.size for packet in container.demux(audio=0)]
-        return 8 * sum(sizes)
+        return [packet.size for packet in container.demux(audio=0)]
 
 
 def check_ogg(codec: str) -> None:
-    """Raises MissingError where `ogg_bits` cannot work; `codec` is who needs it."""
+    """Raises MissingError where `ogg_packets` cannot work; `codec` is who needs it."""
     try:
         import av  # noqa: F401
     except ImportError:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from vqaudio.systems.carrying import whole_frames
+from vqaudio.systems.carrying import fit, whole_frames
 from vqaudio.systems.programs import (
     Packets,
     check_ogg,
     find_program,
     first_line,
     from_pcm,
-    ogg_bits,
+    ogg_packets,
     run,
     to_pcm,
 )
 from vqaudio.systems.system import Waveform
 
 PACKAGE = "speex"
+PAGE_SECONDS = 5
+"""More than an Ogg page of speexenc holds."""
 
 
 class Band(NamedTuple):
@@ -62,11 +64,14 @@ class Speex:
         }
 
     def encode(self, waveform: Waveform) -> Packets:
-        # Whole frames, as speexenc would fill up itself: it takes less than 6 samples for a fault.
-        pcm = to_pcm(whole_frames(waveform, self.sample_rate // 50))
+        frame = self.sample_rate // 50
+        # Silence follows, which is not counted: in a file of a single Ogg page, 3 s and less,
+        # speexdec takes the look-ahead for a part of the sound, and all comes late by it.
+        speech = whole_frames(waveform, frame)
+        pcm = to_pcm(fit(speech, len(speech) + PAGE_SECONDS * self.sample_rate))
         rate = ("--rate", str(self.sample_rate))
         data = run([self._encoder, *rate, *self._flags, "-", "-"], pcm)
-        return Packets(data, ogg_bits(data))
+        return Packets(data, 8 * sum(ogg_packets(data)[: len(speech) // frame]))
 
     def decode(self, packets: Packets) -> Waveform:
         return from_pcm(run([self._decoder, "-", "-"], packets.data))
