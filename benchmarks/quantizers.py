@@ -17,12 +17,11 @@ import json
 from pathlib import Path
 
 import torch
-from quality import show
 
 import vqaudio
 from vqaudio import audio
 from vqaudio.corpora import CORPORA
-from vqaudio.metrics import bootstrap_interval, mel_distance, stoi
+from vqaudio.metrics import Interval, bootstrap_interval, mel_distance, stoi
 from vqaudio.quantizers import CodebookUsage, count_codes
 
 
@@ -68,6 +67,10 @@ def restarts_of(run: Path, levels: int) -> list[int]:
     lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
     books = [line for line in lines if line["kind"] == "codebooks"]
     return [round(sum(line[f"restarts_{level}"] for line in books)) for level in range(levels)]
+
+
+def show(interval: Interval) -> str:
+    return f"{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import vqaudio
 from vqaudio.errors import AudioError, CorpusError, VqaudioError
 from vqaudio.evaluate import (
     Evaluation,
+    Journal,
     Question,
     difference_lines,
     differences,
@@ -142,7 +143,9 @@ def test_usage_and_entropy_are_those_of_the_codes(folder: Path, evaluation: Eval
 
 
 def test_a_stopped_evaluation_goes_on(folder: Path, evaluation: Evaluation, tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
+    def journal() -> Path:
+        (path,) = tmp_path.glob(".measured-*.jsonl")
+        return path
 
     def stop_after_two(measured: Iterable[Any], total: int) -> Iterable[Any]:
         assert total == 6
@@ -152,25 +155,28 @@ def test_a_stopped_evaluation_goes_on(folder: Path, evaluation: Evaluation, tmp_
             yield one
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(question(folder), journal=journal, progress=stop_after_two)
-    lines = journal.read_text().splitlines()
-    assert len(lines) == 1 + 3
-    journal.write_text("\n".join([*lines[:3], lines[3][:100]]))  # killed while it wrote
+        evaluate(question(folder), journal=Journal(tmp_path), progress=stop_after_two)
+    lines = journal().read_text().splitlines()
+    assert len(lines) == 3
+    journal().write_text("\n".join([*lines[:2], lines[2][:100]]))  # killed while it wrote
+    # Another question in the same folder takes nothing from it, and nothing away.
+    other = Journal(tmp_path)
+    evaluate(question(folder, metrics=("stoi",), limit=2), journal=other)
+    assert len(list(tmp_path.iterdir())) == 2
+    other.remove()
     new = []
 
     def count(measured: Iterable[Any], total: int) -> Iterable[Any]:
         for one in measured:
-            new.append(len(journal.read_text().splitlines()))
+            new.append(len(journal().read_text().splitlines()))
             yield one
 
-    resumed = evaluate(
-        question(folder), command=evaluation.command, journal=journal, progress=count
-    )
-    assert new == [3, 3, 4, 5, 6, 7], "two are known already"
+    kept = Journal(tmp_path)
+    resumed = evaluate(question(folder), command=evaluation.command, journal=kept, progress=count)
+    assert new == [2, 2, 3, 4, 5, 6], "two are known already"
     assert figures(resumed) == figures(evaluation)
-    # Another question does not go on from there.
-    evaluate(question(folder, metrics=("stoi",), limit=2), journal=journal)
-    assert len(journal.read_text().splitlines()) == 1 + 2
+    kept.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
@@ -184,8 +190,10 @@ def test_what_cannot_be_read_is_named(folder: Path, tmp_path: Path) -> None:
     assert "NaN or infinite" in found.unreadable["speaker1/0.wav"]
     assert found.num_files == 5
     assert {row.file for row in found.files}.isdisjoint(found.unreadable)
+    (tmp_path / "data/speaker1/empty.wav").touch()
     usage = measure_usage("speech-16k", tmp_path / "data", device="cpu")
-    assert (usage.num_files, list(usage.unreadable)) == (5, ["speaker1/0.wav"])
+    assert set(usage.unreadable) == {"speaker1/0.wav", "speaker1/empty.wav"}
+    assert usage.num_files == 5
 
 
 def test_what_is_not_installed_is_a_row_that_says_so(
@@ -258,6 +266,12 @@ def test_word_errors_are_those_of_all_words(
     figure = found.systems[0].metrics["wer"]
     assert (figure.mean, figure.count) == (pytest.approx(1 / 5), 2)
     assert found.metrics[-1].status == "ok"
+    (same,) = (d for d in differences(found, "original", "original") if d.metric.name == "wer")
+    assert same.a.mean == figure.mean, "as in the evaluation"
+
+
+FAILED = {"status": "suspicious", "reason": "no"}
+SKIPPED = {"status": "skipped", "reason": "install it"}
 
 
 def test_differences_are_paired(evaluation: Evaluation) -> None:
@@ -270,9 +284,58 @@ def test_differences_are_paired(evaluation: Evaluation) -> None:
     assert found["si_sdr"].verdict == "open", "no file has both values"
     same = differences(evaluation, "original", "original")
     assert {d.verdict for d in same} == {"open"}
-    assert any("b is better" in line for line in difference_lines(list(found.values()), "a", "b"))
+    lines = difference_lines(evaluation, "speech-16k@4000", "original")
+    assert any("b is better" in line for line in lines)
+    assert any("too few files to say" in line for line in lines)
+    doubtful = evaluation.model_copy(
+        update={
+            "systems": (evaluation.systems[0].model_copy(update=FAILED), *evaluation.systems[1:]),
+            "metrics": (*evaluation.metrics, evaluation.metrics[0].model_copy(update=SKIPPED)),
+        }
+    )
+    lines = difference_lines(doubtful, "speech-16k@4000", "original")
+    assert "speech-16k@500 is suspicious: no" in lines
+    assert lines[-1].endswith("skipped: install it")
     with pytest.raises(VqaudioError, match=r"no figures of opus@1: not measured"):
         differences(evaluation, "opus@1", "original")
+
+
+class Moody:
+    """A system that fails on the second recording."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def transmit(self, waveform: Any, sample_rate: int) -> Transmission:
+        self.calls += 1
+        if self.calls == 2:
+            raise VqaudioError("out of sorts")
+        sent: Transmission = self.inner.transmit(waveform, sample_rate)
+        return sent
+
+
+def test_a_system_that_fails_on_a_file_is_marked_and_stops_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moody = Moody(find_system("original", sample_rate=16_000))
+
+    def find(name: str, **options: Any) -> Any:
+        return moody if name == "original" else find_system(name, **options)
+
+    monkeypatch.setattr(measuring, "find_system", find)
+    measuring._systems.cache_clear()
+    found = evaluate(question(folder, limit=3))
+    measuring._systems.cache_clear()
+    row = found.systems[-1]
+    assert (row.status, row.reason) == ("suspicious", "failed on 1 of 3 files: out of sorts")
+    assert row.metrics["stoi"].count == 2
+    faults = [file.fault for file in found.files if file.system == "original"]
+    assert faults == ["", "out of sorts", ""]
+    assert found.num_files == 3
 
 
 def test_two_systems_without_a_model(folder: Path) -> None:
@@ -310,12 +373,17 @@ def test_parts_of_a_file(tmp_path: Path) -> None:
         '{"audio_filepath": "long.wav", "duration": 0.25}\n'
     )
     first, second = find_recordings(tmp_path / "list.jsonl")
-    assert (first.name, second.name) == ("long.wav@1", "long.wav")
+    assert (first.name, second.name) == ("long.wav@1.0", "long.wav")
     assert first.utterance.text == "a"
     np.testing.assert_array_equal(read_recording(first, SAMPLE_RATE), sound[16_000:24_000])
     np.testing.assert_array_equal(read_recording(second, SAMPLE_RATE), sound[:4000])
+    with (tmp_path / "list.jsonl").open("a") as file:  # once more, and as near as can be
+        file.write('{"audio_filepath": "long.wav", "offset": 1.0, "duration": 0.4}\n')
+        file.write('{"audio_filepath": "long.wav", "offset": 1.000001, "duration": 0.1}\n')
+    names = [recording.name for recording in find_recordings(tmp_path / "list.jsonl")]
+    assert names == ["long.wav@1.0", "long.wav", "long.wav@1.0#2", "long.wav@1.000001"]
     usage = measure_usage("speech-16k", tmp_path / "list.jsonl", device="cpu")
-    assert usage.seconds == pytest.approx(0.75)
+    assert usage.seconds == pytest.approx(1.25)
 
 
 def test_bad_questions(folder: Path, tmp_path: Path) -> None:

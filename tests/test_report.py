@@ -165,6 +165,41 @@ def test_the_csv_has_a_line_a_file_and_system(found: Evaluation, report: Path) -
     assert {row["si_sdr"] for row in rows if row["system"] == "original"} == {""}
 
 
+def test_means_of_some_files_say_of_how_many(found: Evaluation, tmp_path: Path) -> None:
+    def partly(system: SystemResult, **update: float | None) -> SystemResult:
+        figure = system.metrics["stoi"].model_copy(update={"count": 12, **update})
+        return system.model_copy(update={"metrics": system.metrics | {"stoi": figure}})
+
+    first, second, third = found.systems[:3]
+    systems = (partly(first), partly(second, low=None, high=None), third)
+    some = found.model_copy(update={"systems": systems, "files": ()})
+    table = markdown_table(some, ["stoi"]).splitlines()[2:]
+    assert re.search(r"\| 0\.\d+ \(0\.\d+ to 0\.\d+; 12 of 30\) \|$", table[0])
+    assert re.search(r"\| 0\.\d+ \(12 of 30\) \|$", table[1])
+    assert not any("of 30" in line for line in markdown_table(found, PLOTTED).splitlines())
+    told = lines(some)
+    assert re.search(r"0\.\d+ ±0\.\d+ \(12 of 30\)", told[2])
+    assert re.search(r"0\.\d+ \(12 of 30\)", told[3])
+    assert "of 30" not in told[4]
+    assert "(n of N): only n of N files have a value" in told
+    assert not any("of 30" in line or "n of N" in line for line in lines(found))
+    page_of(some, tmp_path)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("<small>12 of 30 files</small>") == 2
+
+
+def test_a_sound_that_is_cut_has_the_scores_of_the_whole(
+    found: Evaluation, report: Path, tmp_path: Path
+) -> None:
+    sentence = "whole recording, of which at most the first 1 s are heard"
+    page = Page((report / "report.html").read_text(encoding="utf-8"))
+    assert sentence in " ".join(page.text.split())
+    files = tuple(row.model_copy(update={"seconds": 1.0}) for row in found.files[:1])
+    small = found.model_copy(update={"systems": found.systems[:1], "files": files})
+    page = page_of(small, tmp_path, tuple(examples(1, seconds=1.0, systems=[])))
+    assert "are heard" not in page.text
+
+
 def test_names_cannot_become_markup(found: Evaluation, tmp_path: Path) -> None:
     model = found.model | {"name": NASTY, NASTY: [NASTY, None]}
     system = found.systems[0].model_copy(

@@ -130,10 +130,30 @@ def test_bits_are_those_of_the_rate_and_grow_with_it(family: str, speech: Wavefo
         rates = rates[::4]
     bits = [transmitted(f"{family}@{rate}").num_bits for rate in rates]
     assert all(less < more for less, more in pairwise(bits))
-    # Opus spends less in pauses; the others differ by the frames that bring out the delay.
-    tolerance = 0.15 if family == "opus" else 0.015
+    # Opus spends less in pauses; 6 s are whole frames of all others.
+    tolerance = 0.15 if family == "opus" else 1e-9
     for rate, sent in zip(rates, bits, strict=True):
         assert sent / len(speech) * SAMPLE_RATE == pytest.approx(rate, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("spec", "frame"),
+    [("codec2@700", 0.04), ("codec2@3200", 0.02), ("amr-wb@6600", 0.02), ("speex@4000", 0.02)],
+)
+def test_silence_that_brings_out_the_end_costs_no_bits(spec: str, frame: float) -> None:
+    bits = round(frame * float(spec.partition("@")[2]))
+    samples = round(frame * SAMPLE_RATE)
+    for num_samples, num_frames in ((10 * samples, 10), (10 * samples + 1, 11), (1, 1)):
+        waveform = np.resize(sound(), num_samples)
+        assert find(spec).transmit(waveform, SAMPLE_RATE).num_bits == num_frames * bits
+
+
+@pytest.mark.parametrize("spec", ["codec2@700", "amr-wb@6600"])
+def test_the_end_is_not_cut_off_with_the_delay(spec: str, speech: Waveform) -> None:
+    coder = find(spec).coder  # type: ignore[attr-defined]
+    for num_samples in (1, 3200, 3210):
+        decoded = coder.decode(coder.encode(speech[:num_samples]))
+        assert len(decoded) >= num_samples + coder.delay
 
 
 def test_ogg_packets_are_counted_as_by_hand() -> None:
@@ -267,13 +287,22 @@ def test_another_polarity_is_no_fault(speech: Waveform) -> None:
 
 def test_what_cannot_be_judged_is_not_suspicious() -> None:
     for waveform in (np.zeros(9000, np.float32), sound(0.1), sound()[:1]):
-        assert check(find_system("original", sample_rate=16000), waveform, SAMPLE_RATE) == ""
+        for spec in ("original", "speex@4000", "codec2@700"):
+            assert check(find(spec), waveform, SAMPLE_RATE) == ""
+
+
+def test_a_short_sound_has_to_have_its_length_all_the_same() -> None:
+    system = Broken("original", FAULTS["truncated"][0])
+    assert "samples went in" in check(system, sound(0.1), SAMPLE_RATE)
+    assert "silence came out" in check(Broken("original", np.zeros_like), sound(), SAMPLE_RATE)
 
 
 def test_the_floor_is_that_of_the_next_lower_rate() -> None:
     assert floor_of("opus@24000") == FLOORS["opus"][24000]
     assert floor_of("snac") == FLOORS["snac"][0]
     assert floor_of("speech-16k@500") is floor_of("encodec:mine@6000") is None
+    assert floor_of("x@y/model.safetensors@4000") is floor_of("x@y/opus.safetensors") is None
+    assert floor_of("a system of someone's own") is None
 
 
 def test_unknown_names_and_rates_say_what_there_is() -> None:
@@ -383,7 +412,8 @@ def test_a_copied_model_is_found_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     file = tmp_path / "mine" / "model.safetensors"
     shutil.copy(MODELS / "speech-16k.safetensors", file)
-    for model in (file, file.parent):
+    other = shutil.copy(file, tmp_path / "mine" / "model.ckpt")
+    for model in (file, file.parent, other):
         system = find(f"{model}@500")
         assert (system.name, system.family) == (f"{model}@500", "vqaudio mine")
         assert system.label == "vqaudio mine 0.5 kbit/s"

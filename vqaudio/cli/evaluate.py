@@ -6,8 +6,9 @@ import json
 import shlex
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +17,7 @@ from vqaudio.cli.options import Device, DeviceOption, ForceOption
 from vqaudio.errors import VqaudioError
 
 if TYPE_CHECKING:
-    from vqaudio.evaluate import Evaluation, Measured, Question
+    from vqaudio.evaluate import Evaluation, Journal, Question
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Model file, run folder or name.")]
 Data = Annotated[
@@ -68,11 +69,14 @@ def evaluate(
     force: ForceOption = False,
 ) -> None:
     """Measure a model at several bitrates beside other codecs, and write a report."""
-    from vqaudio.evaluate import Question
+    from vqaudio.evaluate import Journal, Question
     from vqaudio.report import choose_examples, lines, write_report
     from vqaudio.systems import STANDARD
 
     refuse_to_overwrite(out / "report.html", force=force)
+    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    if missing:  # rather than when all is measured
+        raise VqaudioError(f"the report needs {' and '.join(missing)}: pip install 'vqaudio[eval]'")
     question = Question(
         model=model,
         data=data,
@@ -84,12 +88,13 @@ def evaluate(
         batch_size=batch_size,
         workers=workers,
     )
-    journal = out / ".measured.jsonl"
+    journal = Journal(out)
     evaluation = _run(question, journal)
-    write_report(evaluation, choose_examples(evaluation, question, examples), out)
-    journal.unlink(missing_ok=True)
+    chosen = choose_examples(evaluation, question, examples)
+    write_report(evaluation, chosen, out)
+    journal.remove()
     say("\n".join(lines(evaluation)))
-    say(f"{out / 'report.html'}: tables, plots and {examples} recordings to listen to")
+    say(f"{out / 'report.html'}: tables, plots and {len(chosen)} recordings to listen to")
     _tell_of_faults(evaluation)
 
 
@@ -119,11 +124,15 @@ def compare(
         workers=workers,
     )
     evaluation = _run(question, None)
-    found = differences(evaluation, a, b)
     if as_json:
-        say(json.dumps([one.model_dump() | {"verdict": one.verdict} for one in found], indent=2))
+        found = [
+            one.model_dump() | {"verdict": one.verdict} for one in differences(evaluation, a, b)
+        ]
+        left_out = [m.model_dump() for m in evaluation.metrics if m.status != "ok"]
+        doubts = {row.name: row.reason for row in evaluation.systems if row.reason}
+        say(json.dumps({"differences": found, "skipped": left_out, "suspicious": doubts}, indent=2))
     else:
-        say("\n".join(difference_lines(found, a, b)))
+        say("\n".join(difference_lines(evaluation, a, b)))
     _tell_of_faults(evaluation)
 
 
@@ -152,14 +161,14 @@ def usage(
         report(VqaudioError(f"{name}: {fault}"))
 
 
-def _run(question: Question, journal: Path | None) -> Evaluation:
+def _run(question: Question, journal: Journal | None) -> Evaluation:
     from vqaudio.evaluate import evaluate as run
 
     command = shlex.join(["vqaudio", *sys.argv[1:]])
     return run(question, command=command, journal=journal, progress=_track)
 
 
-def _track(measured: Iterable[Measured], total: int) -> Iterable[Measured]:
+def _track(measured: Iterable[Any], total: int) -> Iterable[Any]:
     """A bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import track

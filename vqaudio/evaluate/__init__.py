@@ -2,7 +2,8 @@
 
 from vqaudio.evaluate.compare import Difference, difference_lines, differences
 from vqaudio.evaluate.evaluation import Question, evaluate
-from vqaudio.evaluate.measuring import Measured, measure, transmit
+from vqaudio.evaluate.journal import Journal
+from vqaudio.evaluate.measuring import Measured, measure, transmit_all
 from vqaudio.evaluate.recordings import Recording, find_recordings, read_recording
 from vqaudio.evaluate.results import (
     Evaluation,
@@ -20,6 +21,7 @@ __all__ = [
     "Evaluation",
     "Figure",
     "FileResult",
+    "Journal",
     "LevelUsage",
     "Measured",
     "MetricResult",
@@ -33,6 +35,6 @@ __all__ = [
     "measure",
     "measure_usage",
     "read_recording",
-    "transmit",
+    "transmit_all",
     "usage_lines",
 ]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from vqaudio.codec.config import Config
 from vqaudio.errors import VqaudioError
+from vqaudio.evaluate.measuring import WORD_ERROR_RATE
 from vqaudio.evaluate.results import Evaluation, Figure, FileResult, MetricResult, to_figure
-from vqaudio.metrics import bootstrap_interval
+from vqaudio.evaluate.summary import figure_of
+from vqaudio.metrics import bootstrap_ratio, paired_difference
 
 
 class Difference(Config):
@@ -22,7 +25,7 @@ class Difference(Config):
     b_better: int
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Literal["a", "b", "open"]:
         """a or b where the interval leaves no other answer, else open."""
         low, high = self.difference.low, self.difference.high
         if low is None or high is None or low <= 0 <= high:
@@ -31,48 +34,72 @@ class Difference(Config):
 
 
 def differences(evaluation: Evaluation, a: str, b: str) -> list[Difference]:
-    """The paired differences of two systems of one evaluation, metric by metric.
+    """The paired differences of two systems of one evaluation, for each metric that there is.
 
     Files are what is redrawn, each with both of its scores: what makes a file hard is taken out.
 
     Raises VqaudioError for a system that the evaluation has no figures of.
     """
-    rows = [_rows_of(evaluation, name) for name in (a, b)]
-    found = []
-    for metric in evaluation.metrics:
-        if metric.status != "ok":
-            continue
-        pairs = _pairs(metric.name, *rows)
-        gains = [first - second for first, second in pairs]
-        sign = 1 if metric.direction == "higher" else -1
-        found.append(
-            Difference(
-                metric=metric,
-                a=to_figure(bootstrap_interval([first for first, _ in pairs]), len(pairs)),
-                b=to_figure(bootstrap_interval([second for _, second in pairs]), len(pairs)),
-                difference=to_figure(bootstrap_interval(gains), len(pairs)),
-                a_better=sum(sign * gain > 0 for gain in gains),
-                b_better=sum(sign * gain < 0 for gain in gains),
-            )
-        )
-    return found
+    rows = _rows_of(evaluation, a), _rows_of(evaluation, b)
+    return [
+        _difference(metric, *_paired(metric.name, *rows))
+        for metric in evaluation.metrics
+        if metric.status == "ok"
+    ]
 
 
-def difference_lines(found: Sequence[Difference], a: str, b: str) -> list[str]:
-    """For the terminal: a metric a line, after a heading."""
-    texts = [f"a: {a}", f"b: {b}", "means over files, 95 % intervals of the paired difference"]
-    for one in found:
-        better = {"a": "a is better", "b": "b is better", "open": "no difference shown"}
-        arrow = {"higher": "higher is better", "lower": "lower is better"}
-        hint = arrow.get(one.metric.direction, "")
+def _difference(
+    metric: MetricResult, first: list[FileResult], second: list[FileResult]
+) -> Difference:
+    a = [row.scores[metric.name] or 0.0 for row in first]
+    b = [row.scores[metric.name] or 0.0 for row in second]
+    gains = [x - y for x, y in zip(a, b, strict=True)]
+    if metric.name == WORD_ERROR_RATE:  # of all words together, as `evaluate` has it
+        words = [row.words for row in first]
+        interval = bootstrap_ratio([g * n for g, n in zip(gains, words, strict=True)], words)
+    else:
+        interval = paired_difference(a, b)
+    sign = 1 if metric.direction == "higher" else -1
+    return Difference(
+        metric=metric,
+        a=figure_of(metric.name, first),
+        b=figure_of(metric.name, second),
+        difference=to_figure(interval, len(gains)),
+        a_better=sum(sign * gain > 0 for gain in gains),
+        b_better=sum(sign * gain < 0 for gain in gains),
+    )
+
+
+def difference_lines(evaluation: Evaluation, a: str, b: str) -> list[str]:
+    """For the terminal: a metric a line, after what is compared and what speaks against it."""
+    texts = [
+        f"a: {a}",
+        f"b: {b}",
+        f"{evaluation.num_files} files at {evaluation.sample_rate} Hz; means, and 95 % intervals "
+        "of the paired difference",
+        *(
+            f"{row.name} is suspicious: {row.reason}"
+            for row in evaluation.systems
+            if row.status == "suspicious"
+        ),
+    ]
+    for one in differences(evaluation, a, b):
         unit = f" {one.metric.unit}" if one.metric.unit else ""
+        limits = (_number(one.difference.low), _number(one.difference.high))
         texts.append(
-            f"{one.metric.label} ({hint}): a {_number(one.a.mean)}, b {_number(one.b.mean)}{unit}; "
-            f"a - b {_number(one.difference.mean)} ({_number(one.difference.low)} to "
-            f"{_number(one.difference.high)}); a ahead on {one.a_better}, b on {one.b_better} of "
-            f"{one.difference.count} files: {better[one.verdict]}"
+            f"{one.metric.label} ({one.metric.direction} is better): a {_number(one.a.mean)}, "
+            f"b {_number(one.b.mean)}{unit}; a - b {_number(one.difference.mean)} "
+            f"({' to '.join(limits)}); a ahead on {one.a_better}, b on {one.b_better} of "
+            f"{one.difference.count} files: {_answer(one)}"
         )
+    texts += [f"{m.label} skipped: {m.reason}" for m in evaluation.metrics if m.status != "ok"]
     return texts
+
+
+def _answer(one: Difference) -> str:
+    if one.difference.low is None:
+        return "too few files to say"
+    return {"a": "a is better", "b": "b is better", "open": "no difference shown"}[one.verdict]
 
 
 def _rows_of(evaluation: Evaluation, name: str) -> dict[str, FileResult]:
@@ -83,15 +110,16 @@ def _rows_of(evaluation: Evaluation, name: str) -> dict[str, FileResult]:
     return rows
 
 
-def _pairs(
+def _paired(
     metric: str, first: dict[str, FileResult], second: dict[str, FileResult]
-) -> list[tuple[float, float]]:
-    pairs = []
-    for file, row in first.items():
-        a, b = row.scores.get(metric), second[file].scores.get(metric)
-        if a is not None and b is not None:
-            pairs.append((a, b))
-    return pairs
+) -> tuple[list[FileResult], list[FileResult]]:
+    """The rows of both systems for the files where both have a value, in one order."""
+    files: Sequence[str] = [
+        file
+        for file, row in first.items()
+        if row.scores.get(metric) is not None and second[file].scores.get(metric) is not None
+    ]
+    return [first[file] for file in files], [second[file] for file in files]
 
 
 def _number(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
@@ -22,10 +22,16 @@ from vqaudio.evaluate.measuring import (
     measure,
     recognizer_of,
 )
-from vqaudio.evaluate.recordings import Recording, find_recordings, hash_of, read_recording
-from vqaudio.evaluate.results import Evaluation, MetricResult, SystemResult
-from vqaudio.evaluate.summary import summarise
-from vqaudio.metrics import METRICS, missing
+from vqaudio.evaluate.recordings import (
+    Recording,
+    find_recordings,
+    hash_of,
+    left_out,
+    read_recording,
+)
+from vqaudio.evaluate.results import Evaluation, FileResult, MetricResult, SystemResult
+from vqaudio.evaluate.summary import Totals, summarise
+from vqaudio.metrics import METRICS, missing, word_errors
 from vqaudio.systems import STANDARD, System, check, find_system, rate_of
 from vqaudio.systems.system import MissingError, Waveform
 from vqaudio.tokenizer import find_device
@@ -35,9 +41,12 @@ DEFAULT_RATE = 16000
 """Hz, where no model says another."""
 CHECK_SECONDS = 10.0
 """Of speech that the identity check of a system listens to, at least where there is as much."""
-LIBRARIES = ("vqaudio", "torch", "numpy", "soundfile", "soxr", "librosa")
+LIBRARIES = (
+    *("vqaudio", "torch", "torchaudio", "numpy", "scipy", "soundfile", "soxr", "librosa", "av"),
+    *("transformers", "snac"),
+)
 
-Progress = Callable[[Iterable[Measured], int], Iterable[Measured]]
+Progress = Callable[[Iterable[tuple[int, Measured]], int], Iterable[tuple[int, Measured]]]
 """Wraps what is measured, of so many recordings, to show how far it is."""
 
 
@@ -67,13 +76,14 @@ def evaluate(
     question: Question,
     *,
     command: str = "",
-    journal: Path | None = None,
+    journal: Journal | None = None,
     progress: Progress = lambda measured, _: measured,
 ) -> Evaluation:
     """Measure the model at several bitrates, and its peers, on every recording.
 
     What is not installed is a row that says so. A recording that cannot be read is left out of
-    all rows and named. With a `journal` a stopped evaluation goes on from there.
+    all rows and named; a system that fails is marked. With a `journal` a stopped evaluation goes
+    on from there; the caller removes it.
 
     Raises VqaudioError, its children for data or a model that is none.
     """
@@ -82,37 +92,41 @@ def evaluate(
     wanted = tuple(dict.fromkeys((*own, *question.systems)))
     recordings = find_recordings(question.data, limit=question.limit)
     systems, skipped = find_systems(wanted, sample_rate=sample_rate, device=device)
-    metrics = _metrics(question.metrics)
-    if question.recognizer is not None:
-        recognizer_of(question.recognizer)  # rather than after the first recording
-    installed = tuple(metric.name for metric in metrics if metric.status == "ok")
+    metrics = _metrics(question, recordings)
     suspicions = _suspicions(systems, recordings, sample_rate)
     task = Task(
         systems=tuple(system.name for system in systems),
-        metrics=installed,
+        metrics=tuple(m.name for m in metrics if m.status == "ok" and m.name in METRICS),
         recognizer=question.recognizer,
         sample_rate=sample_rate,
         device=device,
-        threads=1 if question.workers > 1 else None,
     )
     data_hash = hash_of(recordings)
-    heading = {"task": task, "data": data_hash, "model": facts, "versions": _versions()}
-    with Journal(journal, heading) as kept:
-        for _ in progress(measure_all(task, recordings, question, kept), len(recordings)):
-            pass  # the journal has them
-    measured = [kept.found[place] for place in range(len(recordings))]
-    faults = {r.name: m.fault for r, m in zip(recordings, measured, strict=True) if m.fault}
-    heard = [r for r in recordings if r.name not in faults]
+    heading = {
+        "task": task,
+        "data": data_hash,
+        "systems": {system.name: system.about for system in systems},
+        "versions": _versions(),
+    }
+    totals, files = Totals(), dict[int, tuple[FileResult, ...]]()
+    faults = left_out(question.data)
+    with journal or Journal() as kept:
+        results = measure_all(task, recordings, question, kept, heading)
+        for place, one in progress(results, len(recordings)):
+            totals.add(one.counts)
+            files[place] = one.rows
+            if one.fault:
+                faults[recordings[place].name] = one.fault
+    heard = [recording for recording in recordings if recording.name not in faults]
     if not heard:
         raise AudioError(f"no file of {question.data} can be read: {next(iter(faults.values()))}")
-    rows = {
-        system.name: summarise(system, measured, suspicion=suspicions[system.name])
+    in_order = tuple(row for place in sorted(files) for row in files[place])
+    rows = {row.name: row for row in skipped} | {
+        system.name: summarise(
+            system, in_order, totals.usage(system.name), suspicion=suspicions[system.name]
+        )
         for system in systems
-    } | {row.name: row for row in skipped}
-    files = tuple(row for one in measured for row in one.rows)
-    if question.recognizer is not None:
-        texts = any(recording.utterance.text for recording in recordings)
-        metrics = (*metrics, _word_error_rate(question.recognizer, texts=texts))
+    }
     return Evaluation(
         command=command,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -123,34 +137,39 @@ def evaluate(
         num_files=len(heard),
         unreadable=faults,
         num_speakers=len({recording.utterance.speaker for recording in heard}),
-        seconds=sum(row.seconds for row in files if row.system == systems[0].name),
+        seconds=sum(row.seconds for row in in_order if row.system == systems[0].name),
         sample_rate=sample_rate,
         resampling=RESAMPLING,
         model=facts,
         metrics=metrics,
-        systems=tuple(rows[name] for name in wanted if name in rows),
-        files=files,
+        systems=tuple(rows[name] for name in wanted),
+        files=in_order,
     )
 
 
 def measure_all(
-    task: Task, recordings: Sequence[Recording], question: Question, journal: Journal
-) -> Iterator[Measured]:
-    """What there is to know of each recording: first what the journal has, then all others."""
+    task: Task,
+    recordings: Sequence[Recording],
+    question: Question,
+    journal: Journal,
+    heading: Mapping[str, Any],
+) -> Iterator[tuple[int, Measured]]:
+    """Place and result of each recording: first what the journal has, then all others."""
     from joblib import Parallel, delayed
 
-    places = [place for place in range(len(recordings)) if place not in journal.found]
+    known = journal.open(heading)
+    places = [place for place in range(len(recordings)) if place not in known]
+    yield from known.items()
     batches = [
         places[start : start + question.batch_size]
         for start in range(0, len(places), question.batch_size)
     ]
     jobs = (delayed(measure)(task, [recordings[place] for place in batch]) for batch in batches)
     results = Parallel(n_jobs=question.workers, return_as="generator")(jobs)
-    yield from list(journal.found.values())
     for batch, result in zip(batches, results, strict=True):
         for place, one in zip(batch, result, strict=True):
             journal.add(place, one)
-            yield one
+            yield place, one
 
 
 def find_systems(
@@ -178,13 +197,13 @@ def find_systems(
 def _own_systems(question: Question) -> tuple[int, tuple[str, ...], dict[str, Any]]:
     """The sample rate of all, the model's systems, and what there is to know of the model.
 
-    Without a model the rate is that of the first system that is a model of ours, or 16 kHz.
+    Without a model the rate is the lowest of the systems that are models of ours, or 16 kHz.
     """
     from vqaudio.checkpoint import find_model
 
     if question.model is None:
-        rates = (rate_of(name) for name in question.systems)
-        return next((rate for rate in rates if rate is not None), DEFAULT_RATE), (), {}
+        rates = [rate for name in question.systems if (rate := rate_of(name)) is not None]
+        return min(rates, default=DEFAULT_RATE), (), {}
     model = find_model(question.model)
     count = len(model.codec.codebook_sizes)
     levels = sorted({2**n for n in range(count.bit_length()) if 2**n <= count} | {count})
@@ -192,8 +211,9 @@ def _own_systems(question: Question) -> tuple[int, tuple[str, ...], dict[str, An
     return model.codec.sample_rate, names, {"name": question.model, **describe_model(model)}
 
 
-def _metrics(names: Sequence[str] | None) -> tuple[MetricResult, ...]:
-    """Those asked for, with a reason where one is not installed. Raises VqaudioError."""
+def _metrics(question: Question, recordings: Sequence[Recording]) -> tuple[MetricResult, ...]:
+    """Those asked for, with a reason where one cannot be had. Raises VqaudioError."""
+    names = question.metrics
     unknown = sorted(set(names or ()) - set(METRICS))
     if unknown:
         raise VqaudioError(
@@ -214,6 +234,12 @@ def _metrics(names: Sequence[str] | None) -> tuple[MetricResult, ...]:
                 reason=reason,
             )
         )
+    if question.recognizer is not None:
+        # Library and weights are needed now, rather than after the first recording.
+        word_errors("one", "one")
+        recognizer_of(question.recognizer).transcribe(np.zeros(8000, np.float32), 16_000)
+        texts = any(recording.utterance.text for recording in recordings)
+        results.append(_word_error_rate(question.recognizer, texts=texts))
     return tuple(results)
 
 
@@ -248,7 +274,14 @@ def _suspicions(
     if not waveforms:
         return dict.fromkeys((system.name for system in systems), "")
     speech = np.concatenate(waveforms)
-    return {system.name: check(system, speech, sample_rate) for system in systems}
+    return {system.name: _check(system, speech, sample_rate) for system in systems}
+
+
+def _check(system: System, speech: Waveform, sample_rate: int) -> str:
+    try:
+        return check(system, speech, sample_rate)
+    except VqaudioError as error:
+        return str(error)
 
 
 def _versions() -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,38 +20,44 @@ from vqaudio.files import atomic
 
 
 class Journal:
-    """What is measured, by the place of the recording, and a line for each in a file.
+    """A line for each recording that is measured, in a hidden file of a folder.
 
-    The first line says of what evaluation. A line that was cut off by a kill is dropped, and so is
-    the journal of another evaluation. Without a path nothing is written.
+    The file is named by what is evaluated, so that another evaluation in the same folder has a
+    journal of its own. A line that was cut off by a kill is dropped. Without a folder nothing is
+    written.
     """
 
-    def __init__(self, path: Path | None, heading: Mapping[str, Any]) -> None:
-        """Raises VqaudioError when `path` cannot be written."""
-        self.path = path
-        self.found: dict[int, Measured] = {}
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder
+        self.path: Path | None = None
         self._file: TextIO | None = None
-        if path is None:
-            return
-        first = json.dumps(heading, sort_keys=True)
-        kept = _whole_lines(path)
-        if not kept or kept[0] != first:
-            kept = [first]
-        with atomic(path) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        self.found = dict(map(_from_line, kept[1:]))
-        self._file = path.open("a", encoding="utf-8")
+
+    def open(self, heading: Mapping[str, Any]) -> dict[int, Measured]:
+        """What earlier calls have measured, by the place of the recording.
+
+        Raises VqaudioError when the folder cannot be written.
+        """
+        if self.folder is None:
+            return {}
+        text = json.dumps(heading, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self.path = self.folder / f".measured-{digest}.jsonl"
+        whole = _whole_lines(self.path)
+        with atomic(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
+        self._file = self.path.open("a", encoding="utf-8")
+        return dict(map(_from_line, whole))
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk is told by `add`
+                self._file.close()
 
     def add(self, place: int, measured: Measured) -> None:
         """Raises VqaudioError when the disk is full."""
-        self.found[place] = measured
         if self._file is None:
             return
         try:
@@ -60,6 +68,11 @@ class Journal:
                 f"cannot write {self.path}: {error.strerror}; the same command goes on from there"
             ) from None
 
+    def remove(self) -> None:
+        """Once the results are elsewhere."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
 
 def _whole_lines(path: Path) -> list[str]:
     """The lines of an earlier journal that can be read, up to the first that cannot."""
@@ -67,8 +80,8 @@ def _whole_lines(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    whole = lines[:1]
-    for line in lines[1:]:
+    whole = []
+    for line in lines:
         try:
             _from_line(line)
         except (ValueError, KeyError, TypeError, ValidationError):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vqaudio.errors import AudioError
+from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.evaluate.recordings import Recording, read_recording
 from vqaudio.evaluate.results import FileResult
 from vqaudio.metrics import METRICS, Recognizer, find_recognizer, word_errors
@@ -32,8 +33,6 @@ class Task(NamedTuple):
     sample_rate: int
     """Hz."""
     device: str
-    threads: int | None
-    """Of torch in this process; None leaves them."""
 
 
 class Measured(NamedTuple):
@@ -48,69 +47,99 @@ class Measured(NamedTuple):
 
 
 def measure(task: Task, recordings: Sequence[Recording]) -> list[Measured]:
-    """Each of `recordings` through every system; our own models take them in one batch."""
-    systems = _systems(task)
-    waveforms: list[Waveform | None] = []
-    faults: list[str] = []
-    for recording in recordings:
+    """Each of `recordings` through every system; our own models take them in one batch.
+
+    With one thread: the same codes on every machine, and speeds that can be compared.
+    """
+    with _one_thread():
+        waveforms = [_read(recording, task.sample_rate) for recording in recordings]
+        readable = [waveform for waveform in waveforms if not isinstance(waveform, str)]
+        sent = {
+            system.name: iter(transmit_all(system, readable, task.sample_rate))
+            for system in _systems(task)
+        }
+        return [
+            Measured((), {}, waveform)
+            if isinstance(waveform, str)
+            else _measure_one(task, recording, waveform, {n: next(t) for n, t in sent.items()})
+            for recording, waveform in zip(recordings, waveforms, strict=True)
+        ]
+
+
+def transmit_all(
+    system: System, waveforms: Sequence[Waveform], sample_rate: int
+) -> Iterator[Transmission | str]:
+    """Each waveform through one system, or why it could not be carried."""
+    with suppress(VqaudioError):  # which one it is, each by itself tells below
+        system.prepare(waveforms, sample_rate)
+    for waveform in waveforms:
         try:
-            waveforms.append(read_recording(recording, task.sample_rate))
-            faults.append("")
-        except AudioError as error:
-            waveforms.append(None)
-            faults.append(str(error))
-    readable = [waveform for waveform in waveforms if waveform is not None]
-    sent = {system.name: iter(transmit(system, readable, task.sample_rate)) for system in systems}
-    return [
-        Measured((), {}, fault)
-        if waveform is None
-        else _measure_one(task, recording, waveform, {name: next(t) for name, t in sent.items()})
-        for recording, waveform, fault in zip(recordings, waveforms, faults, strict=True)
-    ]
+            yield system.transmit(waveform, sample_rate)
+        except VqaudioError as error:
+            yield str(error)
 
 
-def transmit(system: System, waveforms: Sequence[Waveform], sample_rate: int) -> list[Transmission]:
-    """Each waveform through one system, in one batch where it can."""
-    system.prepare(waveforms, sample_rate)
-    return [system.transmit(waveform, sample_rate) for waveform in waveforms]
+def _read(recording: Recording, sample_rate: int) -> Waveform | str:
+    """[S], or why it cannot be read."""
+    try:
+        return read_recording(recording, sample_rate)
+    except AudioError as error:
+        return str(error)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _measure_one(
     task: Task,
     recording: Recording,
     waveform: Waveform,
-    transmissions: Mapping[str, Transmission],
+    transmissions: Mapping[str, Transmission | str],
 ) -> Measured:
     rows, counts = [], {}
     for system in _systems(task):
-        transmission = transmissions[system.name]
+        sent = transmissions[system.name]
+        row = FileResult(
+            file=recording.name,
+            speaker=recording.utterance.speaker,
+            seconds=len(waveform) / task.sample_rate,
+            system=system.name,
+            num_bits=0,
+            encode_seconds=0.0,
+            decode_seconds=0.0,
+            scores={},
+        )
+        if isinstance(sent, str):
+            rows.append(row.model_copy(update={"fault": sent}))
+            continue
         scores = {
-            name: score(name, waveform, transmission.waveform, task.sample_rate)
-            for name in task.metrics
+            name: score(name, waveform, sent.waveform, task.sample_rate) for name in task.metrics
         }
         words = 0
         if task.recognizer is not None and recording.utterance.text:
-            heard = recognizer_of(task.recognizer).transcribe(
-                transmission.waveform, task.sample_rate
-            )
+            heard = recognizer_of(task.recognizer).transcribe(sent.waveform, task.sample_rate)
             found = word_errors(recording.utterance.text, heard)
             words = found.words
             scores[WORD_ERROR_RATE] = found.errors / words if words else None
-        rows.append(
-            FileResult(
-                file=recording.name,
-                speaker=recording.utterance.speaker,
-                seconds=len(waveform) / task.sample_rate,
-                system=system.name,
-                num_bits=transmission.num_bits,
-                encode_seconds=transmission.encode_seconds,
-                decode_seconds=transmission.decode_seconds,
-                scores=scores,
-                words=words,
-            )
-        )
-        if transmission.codes is not None:
-            counts[system.name] = count_codes(transmission.codes, system.codebook_sizes)
+        figures = {
+            "num_bits": sent.num_bits,
+            "encode_seconds": sent.encode_seconds,
+            "decode_seconds": sent.decode_seconds,
+            "scores": scores,
+            "words": words,
+        }
+        rows.append(row.model_copy(update=figures))
+        if sent.codes is not None:
+            counts[system.name] = count_codes(sent.codes, system.codebook_sizes)
     return Measured(tuple(rows), counts)
 
 
@@ -133,10 +162,6 @@ def count_codes(
 @lru_cache(maxsize=1)
 def _systems(task: Task) -> list[System]:
     """Made once a process: models take a while to load."""
-    if task.threads is not None:
-        import torch
-
-        torch.set_num_threads(task.threads)
     return [
         find_system(name, sample_rate=task.sample_rate, device=task.device) for name in task.systems
     ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +15,9 @@ from numpy.typing import NDArray
 
 from vqaudio import audio
 from vqaudio.corpora import folder, manifest
+from vqaudio.corpora.lengths import LISTING, lengths
 from vqaudio.corpora.utterance import Utterance
-from vqaudio.errors import AudioError, CorpusError
+from vqaudio.errors import CorpusError
 
 
 class Recording(NamedTuple):
@@ -36,7 +39,7 @@ def find_recordings(data: Path, *, limit: int | None = None) -> list[Recording]:
         raise CorpusError(f"{data} does not exist: name a folder of sound files, or a manifest.")
     is_folder = data.is_dir() and not (data / "wav.scp").exists()
     found = folder.utterances(data, "all") if is_folder else manifest.utterances(data, "all")
-    recordings = [Recording(_name(utterance, data), utterance) for utterance in found]
+    recordings = _named(found, data)
     if limit is not None and limit < len(recordings):
         recordings = [recordings[n * len(recordings) // limit] for n in range(limit)]
     return _with_texts(recordings) if is_folder else recordings
@@ -62,26 +65,55 @@ def is_whole(utterance: Utterance) -> bool:
     return utterance.start == 0 and (available is None or utterance.seconds > available - 0.001)
 
 
+def left_out(data: Path) -> dict[str, str]:
+    """The files of a folder that are no sound, by name, and why; a manifest stands for its own."""
+    if not data.is_dir() or (data / "wav.scp").exists():
+        return {}
+    faults = lengths(audio.find_audio(data), data / LISTING).faults
+    return {path.relative_to(data).as_posix(): str(fault) for path, fault in faults.items()}
+
+
 def hash_of(recordings: Sequence[Recording]) -> str:
     """SHA-256 over names, places and contents of all files, in hexadecimal.
 
-    Raises AudioError when a file cannot be read.
+    A file that cannot be read counts as such.
     """
+    contents = {utterance.path: b"" for _, utterance in recordings}
+    for path in contents:
+        with suppress(OSError):
+            contents[path] = _digest(path)
     digest = hashlib.sha256()
     for name, utterance in recordings:
         digest.update(f"{name}\0{utterance.start!r}\0{utterance.seconds!r}\0".encode())
-        try:
-            digest.update(hashlib.sha256(utterance.path.read_bytes()).digest())
-        except OSError as error:
-            raise AudioError(f"cannot read {utterance.path}: {error.strerror}") from None
+        digest.update(contents[utterance.path])
     return digest.hexdigest()
+
+
+def _digest(path: Path) -> bytes:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def _named(utterances: Sequence[Utterance], data: Path) -> list[Recording]:
+    """By names that no two of them share."""
+    seen: Counter[str] = Counter()
+    recordings = []
+    for utterance in utterances:
+        name = _name(utterance, data)
+        seen[name] += 1
+        numbered = name if seen[name] == 1 else f"{name}#{seen[name]}"
+        recordings.append(Recording(numbered, utterance))
+    return recordings
 
 
 def _name(utterance: Utterance, data: Path) -> str:
     base = data if data.is_dir() else data.parent
     path = utterance.path
     name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-    return f"{name}@{utterance.start:g}" if utterance.start else name
+    return f"{name}@{round(utterance.start, 6)}" if utterance.start else name
 
 
 def _with_texts(recordings: Sequence[Recording]) -> list[Recording]:

@@ -97,6 +97,8 @@ class FileResult(Config):
     """By metric; None for no value."""
     words: int = 0
     """Words of the reference text, by which word error rates are weighted."""
+    fault: str = ""
+    """Why the system could not carry it; there are no scores then."""
 
 
 class Evaluation(Config):
@@ -112,7 +114,7 @@ class Evaluation(Config):
     data: str
     """Folder or manifest."""
     data_hash: str
-    """SHA-256 over the names, lengths and samples of all files."""
+    """SHA-256 over the names, places and contents of all files."""
     num_files: int
     unreadable: dict[str, str] = Field(default_factory=dict)
     """Files left out, and why."""

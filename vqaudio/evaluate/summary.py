@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vqaudio.evaluate.measuring import WORD_ERROR_RATE, Measured
+from vqaudio.evaluate.measuring import WORD_ERROR_RATE
 from vqaudio.evaluate.results import Figure, FileResult, LevelUsage, SystemResult, to_figure
 from vqaudio.metrics import bootstrap_interval, bootstrap_ratio
 from vqaudio.quantizers import CodebookUsage
 from vqaudio.systems import System
 
 
-def summarise(system: System, measured: Sequence[Measured], *, suspicion: str) -> SystemResult:
+class Totals:
+    """How often each code occurred, over recordings that come one by one and are not kept."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, list[NDArray[np.int64]]] = {}
+        """For each system with codes: [K] of each level."""
+
+    def add(self, counts: Mapping[str, Sequence[NDArray[np.int64]]]) -> None:
+        for system, levels in counts.items():
+            totals = self.counts.setdefault(system, [np.zeros_like(level) for level in levels])
+            for total, level in zip(totals, levels, strict=True):
+                total += level
+
+    def usage(self, system: str) -> tuple[LevelUsage, ...]:
+        """Of each level, coarse to fine; empty without codes."""
+        return tuple(usage_of(level) for level in self.counts.get(system, ()))
+
+
+def summarise(
+    system: System, files: Sequence[FileResult], usage: tuple[LevelUsage, ...], *, suspicion: str
+) -> SystemResult:
     """The row of `system` in the table; `suspicion` is why it may not be trusted, or empty."""
-    rows = [row for one in measured for row in one.rows if row.system == system.name]
-    counts = [one.counts[system.name] for one in measured if system.name in one.counts]
+    own = [row for row in files if row.system == system.name]
+    rows = [row for row in own if not row.fault]
+    if len(rows) < len(own) and not suspicion:
+        first = next(row.fault for row in own if row.fault)
+        suspicion = f"failed on {len(own) - len(rows)} of {len(own)} files: {first}"
     seconds = sum(row.seconds for row in rows)
-    usage = tuple(
-        usage_of(sum(level, np.zeros_like(level[0]))) for level in zip(*counts, strict=True)
-    )
     encoding = sum(row.encode_seconds for row in rows)
     decoding = sum(row.decode_seconds for row in rows)
+    entropy = sum(level.num_tokens * level.entropy for level in usage)
     return SystemResult(
         name=system.name,
         label=system.label,
@@ -32,9 +53,7 @@ def summarise(system: System, measured: Sequence[Measured], *, suspicion: str) -
         status="suspicious" if suspicion else "ok",
         reason=suspicion,
         bitrate=sum(row.num_bits for row in rows) / seconds if rows else None,
-        entropy_bitrate=(
-            sum(level.num_tokens * level.entropy for level in usage) / seconds if usage else None
-        ),
+        entropy_bitrate=entropy / seconds if usage else None,
         delay=system.delay,
         encode_speed=seconds / encoding if encoding else None,
         decode_speed=seconds / decoding if decoding else None,

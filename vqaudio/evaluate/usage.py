@@ -15,6 +15,7 @@ from vqaudio.evaluate.recordings import (
     Recording,
     find_recordings,
     is_whole,
+    left_out,
     read_recording,
 )
 from vqaudio.evaluate.results import LevelUsage
@@ -76,11 +77,11 @@ def measure_usage(
     sizes = tokenizer.codec.codebook_sizes
     recordings = find_recordings(data)
     counts = [np.zeros(size, np.int64) for size in sizes]
-    unreadable: dict[str, str] = {}
-    heard = 0.0
+    unreadable = left_out(data)
+    heard, num_files = 0.0, 0
 
     def encoded() -> Iterator[None]:
-        nonlocal heard
+        nonlocal heard, num_files
         for recording in recordings:
             try:
                 tokens = _tokens(tokenizer, recording)
@@ -88,6 +89,7 @@ def measure_usage(
                 unreadable[recording.name] = str(error)
             else:
                 heard += tokens.seconds
+                num_files += 1
                 for total, found in zip(counts, count_codes(tokens.codes, sizes), strict=True):
                     total += found
             yield
@@ -100,7 +102,7 @@ def measure_usage(
         model=model,
         fingerprint=tokenizer.fingerprint,
         data=str(data),
-        num_files=len(recordings) - len(unreadable),
+        num_files=num_files,
         seconds=heard,
         bitrate=tokenizer.codec.bitrate(),
         levels=tuple(usage_of(level) for level in counts),

@@ -89,10 +89,16 @@ def lines(result: ProbeResult) -> list[str]:
         f"tested, means over {result.num_units} {result.unit}",
         f"{'always the same answer':<24}{100 * result.chance:5.1f} %",
         *(
-            f"{f'{score.representation}, {score.head}':<24}{100 * score.accuracy.mean:5.1f} % "
-            f"({100 * score.accuracy.low:.1f} to {100 * score.accuracy.high:.1f}), seeds "
-            f"{', '.join(f'{100 * seed:.1f}' for seed in score.seeds)}"
+            f"{f'{score.representation}, {score.head}':<24}{100 * score.accuracy.mean:5.1f} %"
+            f"{_limits(score.accuracy)}, seeds {', '.join(f'{100 * x:.1f}' for x in score.seeds)}"
             for score in result.scores
         ),
         f"{result.seconds:.0f} s",
     ]
+
+
+def _limits(accuracy: Interval) -> str:
+    """In percent; nothing where there are too few units to say."""
+    if math.isnan(accuracy.low):
+        return ""
+    return f" ({100 * accuracy.low:.1f} to {100 * accuracy.high:.1f})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vqaudio.evaluate.evaluation import Question
-from vqaudio.evaluate.measuring import transmit
+from vqaudio.evaluate.measuring import transmit_all
 from vqaudio.evaluate.recordings import Recording, find_recordings, read_recording
 from vqaudio.evaluate.results import Evaluation
 from vqaudio.report.examples import Example, Take
@@ -39,8 +39,9 @@ def choose_examples(evaluation: Evaluation, question: Question, count: int) -> l
         takes = [Take(ORIGINAL, "Original", waveform)]
         for system in systems:
             if system.name != ORIGINAL:
-                (sent,) = transmit(system, [waveform], evaluation.sample_rate)
-                takes.append(Take(system.name, system.label, sent.waveform))
+                (sent,) = transmit_all(system, [waveform], evaluation.sample_rate)
+                if not isinstance(sent, str):  # why not is in the table
+                    takes.append(Take(system.name, system.label, sent.waveform))
         text = recording.utterance.text or ""
         examples.append(Example(recording.name, evaluation.sample_rate, tuple(takes), text))
     return examples

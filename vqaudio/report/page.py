@@ -75,6 +75,7 @@ class ExampleView(NamedTuple):
 def report_page(evaluation: Evaluation, examples: Sequence[Example]) -> str:
     """The HTML of a whole report. Raises VqaudioError when matplotlib or jinja2 is missing."""
     plots = _plots(evaluation)
+    views = [_example(evaluation, example) for example in examples if example.takes]
     return _render(
         "report.html.j2",
         evaluation=evaluation,
@@ -87,7 +88,8 @@ def report_page(evaluation: Evaluation, examples: Sequence[Example]) -> str:
         skipped=skipped(evaluation),
         suspicious=[system for system in evaluation.systems if system.status == "suspicious"],
         skipped_metrics=[metric for metric in evaluation.metrics if metric.status != "ok"],
-        examples=[_example(evaluation, example) for example in examples if example.takes],
+        examples=views,
+        heard=_heard(evaluation, views),
         usages=_usages(evaluation),
         model=facts_of(evaluation.model),
     )
@@ -210,6 +212,13 @@ def _example(evaluation: Evaluation, example: Example) -> ExampleView:
             )
         )
     return ExampleView(example, len(original) / rate, tuple(takes))
+
+
+def _heard(evaluation: Evaluation, views: Sequence[ExampleView]) -> float | None:
+    """Seconds after which recordings are cut to be listened to; None where all are whole."""
+    whole = {row.file: row.seconds for row in evaluation.files}
+    cut = [v.seconds for v in views if whole.get(v.example.file, 0.0) - v.seconds > 0.01]
+    return max(cut, default=None)
 
 
 def _scores(evaluation: Evaluation, file: str, system: str) -> str:

@@ -41,6 +41,8 @@ class Cell(NamedTuple):
     detail: str = ""
     """The interval."""
     value: float | None = None
+    files: str = ""
+    """Of how many files, where that is not all: n of N."""
 
 
 class Row(NamedTuple):
@@ -69,7 +71,7 @@ def table_of(evaluation: Evaluation) -> Table:
         hint = {"higher": "higher is better", "lower": "lower is better"}.get(metric.direction, "")
         figures = [figure_of(system, metric.name) for system in systems]
         digits = decimals_of(figures)
-        cells = [_cell(figure, digits) for figure in figures]
+        cells = [_cell(figure, digits, evaluation.num_files) for figure in figures]
         columns.append((Column(metric.label, metric.unit, hint), cells))
     rate = evaluation.sample_rate
     columns += [
@@ -98,17 +100,21 @@ def number(value: float | None, digits: int) -> str:
     return f"{value:.{digits}f}"
 
 
-def with_interval(figure: Figure, digits: int) -> str:
-    """As a README has it: 0.780 (0.767 to 0.792)."""
+def with_interval(figure: Figure, digits: int, num_files: int) -> str:
+    """As a README has it: 0.780 (0.767 to 0.792), or 0.780 (0.767 to 0.792; 12 of 30).
+
+    The latter where a mean is of fewer than `num_files` files.
+    """
     text = number(figure.mean, digits)
-    interval = _interval(figure, digits)
-    return f"{text} ({interval})" if interval else text
+    inside = "; ".join(filter(None, (_interval(figure, digits), _count(figure, num_files))))
+    return f"{text} ({inside})" if inside else text
 
 
 def markdown_table(evaluation: Evaluation, metrics: Sequence[str]) -> str:
     """Systems by bitrate with kbit/s and `metrics`, means with intervals, for a README.
 
-    What was skipped is left out, what is suspicious says so. Raises VqaudioError for a metric that
+    What was skipped is left out, what is suspicious says so, and a mean of fewer files than all
+    says of how many. Raises VqaudioError for a metric that
     the evaluation does not know.
     """
     found = [metric_of(evaluation, name) for name in metrics]
@@ -119,7 +125,7 @@ def markdown_table(evaluation: Evaluation, metrics: Sequence[str]) -> str:
     for system in systems:
         flag = " (suspicious)" if system.status == "suspicious" else ""
         figures = [
-            with_interval(figure_of(system, metric), places)
+            with_interval(figure_of(system, metric), places, evaluation.num_files)
             for metric, places in zip(metrics, digits, strict=True)
         ]
         lines.append(_markdown([system.label + flag, _kbits(system.bitrate).text, *figures]))
@@ -140,11 +146,13 @@ def lines(evaluation: Evaluation) -> list[str]:
     systems = by_bitrate(evaluation)
     columns = [["system", "", *(_plain(system.label) for system in systems)]]
     columns += [["kbit/s", "", *(_kbits(system.bitrate).text for system in systems)]]
+    partly = False
     for metric in measured_metrics(evaluation):
         figures = [figure_of(system, metric.name) for system in systems]
         digits = decimals_of(figures)
         hint = {"higher": "higher", "lower": "lower"}.get(metric.direction, "")
-        texts = [_with_half(figure, digits) for figure in figures]
+        texts = [_with_half(figure, digits, evaluation.num_files) for figure in figures]
+        partly |= any(_count(figure, evaluation.num_files) for figure in figures)
         columns.append([_plain(_with_unit(metric)), hint, *texts])
     found: list[str] = []
     for block in _blocks(columns):
@@ -153,6 +161,8 @@ def lines(evaluation: Evaluation) -> list[str]:
         found = ["no system could be measured"]
     else:
         found += ["", "means ± half of their 95 % intervals; higher, lower: which is better"]
+        if partly:
+            found.append("(n of N): only n of N files have a value")
     for system in (*systems, *skipped(evaluation)):
         if system.status != "ok":
             reason = _plain(system.reason) or "no reason given"
@@ -180,8 +190,14 @@ def files_csv(evaluation: Evaluation) -> str:
     return buffer.getvalue()
 
 
-def _cell(figure: Figure, digits: int) -> Cell:
-    return Cell(number(figure.mean, digits), _interval(figure, digits), finite(figure.mean))
+def _cell(figure: Figure, digits: int, num_files: int) -> Cell:
+    text, interval = number(figure.mean, digits), _interval(figure, digits)
+    return Cell(text, interval, finite(figure.mean), _count(figure, num_files))
+
+
+def _count(figure: Figure, num_files: int) -> str:
+    """n of N; empty for all files, and for none, where there is no value to explain."""
+    return f"{figure.count} of {num_files}" if 0 < figure.count < num_files else ""
 
 
 def _interval(figure: Figure, digits: int) -> str:
@@ -190,10 +206,12 @@ def _interval(figure: Figure, digits: int) -> str:
     return f"{number(figure.low, digits)} to {number(figure.high, digits)}"
 
 
-def _with_half(figure: Figure, digits: int) -> str:
-    if figure.low is None or figure.high is None:
-        return number(figure.mean, digits)
-    return f"{number(figure.mean, digits)} ±{number((figure.high - figure.low) / 2, digits)}"
+def _with_half(figure: Figure, digits: int, num_files: int) -> str:
+    text = number(figure.mean, digits)
+    if figure.low is not None and figure.high is not None:
+        text += f" ±{number((figure.high - figure.low) / 2, digits)}"
+    count = _count(figure, num_files)
+    return f"{text} ({count})" if count else text
 
 
 def _kbits(bitrate: float | None) -> Cell:

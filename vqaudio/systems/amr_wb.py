@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
-from vqaudio.systems.carrying import whole_frames
+from vqaudio.systems.carrying import fit, whole_frames
 from vqaudio.systems.programs import Packets, find_program, first_line, run, to_pcm
 from vqaudio.systems.system import MissingError, Waveform
 
@@ -36,15 +37,16 @@ class AmrWb:
         self.about = {
             "encoder": f"{ENCODER}, {first_line(self._ffmpeg, '-version').split(' Copyright')[0]}",
             "mode": f"ffmpeg -c:a {ENCODER} -b:a {self.bitrate}",
-            "bits": f"{self.bitrate // 50} a frame of 20 ms, without the byte that heads it",
+            "bits": f"{self.bitrate // 50} for 20 ms of speech, without the byte that heads it",
         }
 
     def encode(self, waveform: Waveform) -> Packets:
-        frames = whole_frames(waveform, FRAME)
+        # Silence behind the speech brings out its end, which is late; a frame of it is not counted.
+        frames = whole_frames(fit(waveform, len(waveform) + self.delay), FRAME)
         source = ("-f", "s16le", "-ar", str(self.sample_rate), "-ac", "1", "-i", "pipe:0")
         target = ("-c:a", ENCODER, "-b:a", str(self.bitrate), "-f", "amr", "pipe:1")
         data = run([self._ffmpeg, "-v", "error", *source, *target], to_pcm(frames))
-        return Packets(data, len(frames) // FRAME * self.bitrate // 50)
+        return Packets(data, math.ceil(len(waveform) / FRAME) * self.bitrate // 50)
 
     def decode(self, packets: Packets) -> Waveform:
         command = [self._ffmpeg, "-v", "error", "-f", "amr", "-i", "pipe:0", "-f", "f32le"]

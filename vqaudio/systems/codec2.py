@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
-from vqaudio.systems.carrying import whole_frames
+from vqaudio.systems.carrying import fit, whole_frames
 from vqaudio.systems.programs import Packets, find_program, from_pcm, run, to_pcm
 from vqaudio.systems.system import Waveform
 
@@ -52,13 +53,14 @@ class Codec2:
         self.about = {
             "encoder": "c2enc, which tells no version",
             "mode": f"c2enc {self.mode.name}",
-            "bits": f"{self.mode.bits} a frame of {self.mode.frame / 8:g} ms, without filling",
+            "bits": f"{self.mode.bits} for {self.mode.frame / 8:g} ms of speech, without filling",
         }
 
     def encode(self, waveform: Waveform) -> Packets:
-        frames = whole_frames(waveform, self.mode.frame)
+        # Silence behind the speech brings out its end, which is late; a frame of it is not counted.
+        frames = whole_frames(fit(waveform, len(waveform) + self.delay), self.mode.frame)
         data = run([self._encoder, self.mode.name, "-", "-"], to_pcm(frames))
-        return Packets(data, len(frames) // self.mode.frame * self.mode.bits)
+        return Packets(data, math.ceil(len(waveform) / self.mode.frame) * self.mode.bits)
 
     def decode(self, packets: Packets) -> Waveform:
         return from_pcm(run([self._decoder, self.mode.name, "-", "-"], packets.data))

@@ -126,4 +126,4 @@ def parse(spec: str) -> Spec:
 
 def _is_model(name: str) -> bool:
     bundled = Path(__file__).parent.parent / "models" / f"{name}.safetensors"
-    return name.endswith(".safetensors") or os.path.isdir(name) or bundled.exists()
+    return name.endswith(".safetensors") or os.path.exists(name) or bundled.exists()

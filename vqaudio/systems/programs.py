@@ -24,7 +24,8 @@ class Packets(NamedTuple):
     data: bytes
     """A file of the codec, headers included."""
     num_bits: int
-    """Of it, those that describe the speech."""
+    """Of it, those that describe the speech: of the packets that its samples fill, not of those
+    that silence behind it fills."""
 
 
 class ProgramCoder(Protocol):
@@ -37,11 +38,11 @@ class ProgramCoder(Protocol):
     about: dict[str, str]
 
     def encode(self, waveform: Waveform) -> Packets:
-        """[S], S at least 1."""
+        """[S], S at least 1: the speech. Silence that brings out its end is the coder's to add."""
         ...
 
     def decode(self, packets: Packets) -> Waveform:
-        """At least as many samples as were encoded."""
+        """At least S + delay samples."""
         ...
 
 
@@ -68,8 +69,7 @@ class ProgramSystem:
         coder, waveform = self.coder, checked(waveform, sample_rate)
         started = perf_counter()
         inside = to_rate(waveform, sample_rate, coder.sample_rate)
-        # Silence behind the sound brings out its end, which is `delay` late.
-        packets = coder.encode(fit(inside, len(inside) + coder.delay))
+        packets = coder.encode(inside)
         encoded = perf_counter()
         late = coder.decode(packets)
         decoded = to_rate(late[coder.delay :], coder.sample_rate, sample_rate)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vqaudio.errors import VqaudioError
 from vqaudio.metrics import stoi
+from vqaudio.systems.finding import parse
 from vqaudio.systems.system import System, Waveform
 
 SECONDS = 10.0
@@ -51,12 +52,15 @@ BANDS = np.geomspace(150, 3600, 13)
 """Edges in Hz: what even a codec for telephones carries."""
 MAX_LAG = 0.150
 """Seconds, that are searched for the delay."""
+LEAST_SECONDS = 4 * MAX_LAG
+"""Of less, such as a click or half a frame, a good codec too may leave nothing."""
 
 
 def check(system: System, waveform: Waveform, sample_rate: int) -> str:
     """Why the results of `system` may not be trusted, one sentence; empty if nothing is wrong.
 
-    `waveform` [S] is speech, better 5 s than 1; of silence only length and numbers are checked.
+    `waveform` [S] is speech, better 5 s than 1; of silence, and below 0.6 s, only length and
+    numbers are checked.
 
     Raises what `system.transmit` raises.
     """
@@ -78,7 +82,7 @@ def _check(system: System, speech: Waveform, sample_rate: int) -> str:
         return f"{len(speech)} samples went in, {list(np.shape(decoded))} came out"
     if not np.isfinite(decoded).all():
         return "samples came out that are no numbers"
-    if not speech.any():
+    if not speech.any() or len(speech) < LEAST_SECONDS * sample_rate:
         return ""
     if not decoded.any():
         return "silence came out"
@@ -89,8 +93,6 @@ def _check(system: System, speech: Waveform, sample_rate: int) -> str:
 
 
 def _compare(name: str, speech: Waveform, decoded: Waveform, sample_rate: int) -> str:
-    if len(speech) < 4 * MAX_LAG * sample_rate:
-        return ""
     found = estimate_lag(speech, decoded, sample_rate)
     if found.likeness < MIN_LIKENESS:
         return (
@@ -111,17 +113,20 @@ def _compare(name: str, speech: Waveform, decoded: Waveform, sample_rate: int) -
     return ""
 
 
-def floor_of(name: str) -> float | None:
+def floor_of(spec: str) -> float | None:
     """The STOI that the system of this name must reach; None where that cannot be said.
 
     >>> floor_of("opus@16000")
     0.8
     """
-    family, _, rate = name.partition("@")
-    if ":" in family:  # weights of someone's own
+    try:
+        name, folder, bitrate = parse(spec)
+    except VqaudioError:  # a system that was not found by its name
         return None
-    floors = FLOORS.get(family, {})
-    bitrate = float(rate) if rate else math.inf
+    if folder is not None:  # weights of someone's own
+        return None
+    floors = FLOORS.get(name, {})
+    bitrate = math.inf if bitrate is None else bitrate
     return floors.get(max((least for least in floors if least <= bitrate), default=-1))
 
 
