@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterable
-from importlib.util import find_spec
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,11 +69,12 @@ def evaluate(
 ) -> None:
     """Measure a model at several bitrates beside other codecs, and write a report."""
     from vqaudio.evaluate import Journal, Question
+    from vqaudio.metrics.libraries import is_installed
     from vqaudio.report import choose_examples, lines, write_report
     from vqaudio.systems import STANDARD
 
     refuse_to_overwrite(out / "report.html", force=force)
-    missing = [name for name in ("jinja2", "matplotlib") if find_spec(name) is None]
+    missing = [name for name in ("jinja2", "matplotlib") if not is_installed(name)]
     if missing:  # rather than when all is measured
         raise VqaudioError(f"the report needs {' and '.join(missing)}: pip install 'vqaudio[eval]'")
     question = Question(
@@ -95,7 +95,7 @@ def evaluate(
     journal.remove()
     say("\n".join(lines(evaluation)))
     say(f"{out / 'report.html'}: tables, plots and {len(chosen)} recordings to listen to")
-    _tell_of_faults(evaluation)
+    _tell_of_faults(evaluation.unreadable)
 
 
 def compare(
@@ -133,7 +133,7 @@ def compare(
         say(json.dumps({"differences": found, "skipped": left_out, "suspicious": doubts}, indent=2))
     else:
         say("\n".join(difference_lines(evaluation, a, b)))
-    _tell_of_faults(evaluation)
+    _tell_of_faults(evaluation.unreadable)
 
 
 def usage(
@@ -157,8 +157,7 @@ def usage(
 
         write_usage(found.levels, found.facts(), out)
     say(json.dumps(found.facts(), indent=2) if as_json else "\n".join(usage_lines(found)))
-    for name, fault in found.unreadable.items():
-        report(VqaudioError(f"{name}: {fault}"))
+    _tell_of_faults(found.unreadable)
 
 
 def _run(question: Question, journal: Journal | None) -> Evaluation:
@@ -177,6 +176,6 @@ def _track(measured: Iterable[Any], total: int) -> Iterable[Any]:
     return track(measured, "measure", total=total, console=console, disable=not console.is_terminal)
 
 
-def _tell_of_faults(evaluation: Evaluation) -> None:
-    for name, fault in evaluation.unreadable.items():
+def _tell_of_faults(unreadable: Mapping[str, str]) -> None:
+    for name, fault in unreadable.items():
         report(VqaudioError(f"{name}: {fault}"))

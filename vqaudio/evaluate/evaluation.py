@@ -101,12 +101,12 @@ def evaluate(
         sample_rate=sample_rate,
         device=device,
     )
-    data_hash = hash_of(recordings)
+    data_hash, versions = hash_of(recordings), _versions()
     heading = {
         "task": task,
         "data": data_hash,
         "systems": {system.name: system.about for system in systems},
-        "versions": _versions(),
+        "versions": versions,
     }
     totals, files = Totals(), dict[int, tuple[FileResult, ...]]()
     faults = left_out(question.data)
@@ -130,7 +130,7 @@ def evaluate(
     return Evaluation(
         command=command,
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        versions=_versions(),
+        versions=versions,
         machine=f"{platform.machine()}, {platform.system()} {platform.release()}",
         data=str(question.data),
         data_hash=data_hash,

@@ -15,6 +15,7 @@ from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.evaluate.recordings import Recording, read_recording
 from vqaudio.evaluate.results import FileResult
 from vqaudio.metrics import METRICS, Recognizer, find_recognizer, word_errors
+from vqaudio.quantizers import count_codes
 from vqaudio.systems import System, find_system
 from vqaudio.systems.system import Transmission, Waveform
 
@@ -139,7 +140,7 @@ def _measure_one(
         }
         rows.append(row.model_copy(update=figures))
         if sent.codes is not None:
-            counts[system.name] = count_codes(sent.codes, system.codebook_sizes)
+            counts[system.name] = count_levels(sent.codes, system.codebook_sizes)
     return Measured(tuple(rows), counts)
 
 
@@ -149,12 +150,14 @@ def score(name: str, reference: Waveform, decoded: Waveform, sample_rate: int) -
     return float(value) if math.isfinite(value) else None
 
 
-def count_codes(
+def count_levels(
     codes: NDArray[Any], codebook_sizes: Sequence[int]
 ) -> tuple[NDArray[np.int64], ...]:
     """[Q, T] -> for each level [K], how often each code occurs."""
+    import torch
+
     return tuple(
-        np.bincount(level.astype(np.int64), minlength=size)
+        count_codes(torch.from_numpy(level.astype(np.int64)), size).numpy()
         for level, size in zip(codes, codebook_sizes, strict=True)
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field
@@ -41,6 +42,11 @@ class LevelUsage(Config):
     def efficiency(self) -> float:
         """Entropy over log2 K, 0 to 1."""
         return self.entropy / math.log2(self.codebook_size) if self.codebook_size > 1 else 1.0
+
+
+def entropy_bits(usage: Iterable[LevelUsage]) -> float:
+    """Bits that an ideal coder would need for all tokens, each level by itself."""
+    return sum(level.num_tokens * level.entropy for level in usage)
 
 
 class SystemResult(Config):

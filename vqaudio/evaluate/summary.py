@@ -9,7 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from vqaudio.evaluate.measuring import WORD_ERROR_RATE
-from vqaudio.evaluate.results import Figure, FileResult, LevelUsage, SystemResult, to_figure
+from vqaudio.evaluate.results import (
+    Figure,
+    FileResult,
+    LevelUsage,
+    SystemResult,
+    entropy_bits,
+    to_figure,
+)
 from vqaudio.metrics import bootstrap_interval, bootstrap_ratio
 from vqaudio.quantizers import CodebookUsage
 from vqaudio.systems import System
@@ -45,7 +52,6 @@ def summarise(
     seconds = sum(row.seconds for row in rows)
     encoding = sum(row.encode_seconds for row in rows)
     decoding = sum(row.decode_seconds for row in rows)
-    entropy = sum(level.num_tokens * level.entropy for level in usage)
     return SystemResult(
         name=system.name,
         label=system.label,
@@ -53,7 +59,7 @@ def summarise(
         status="suspicious" if suspicion else "ok",
         reason=suspicion,
         bitrate=sum(row.num_bits for row in rows) / seconds if rows else None,
-        entropy_bitrate=entropy / seconds if usage else None,
+        entropy_bitrate=entropy_bits(usage) / seconds if usage else None,
         delay=system.delay,
         encode_speed=seconds / encoding if encoding else None,
         decode_speed=seconds / decoding if decoding else None,

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vqaudio.errors import AudioError
-from vqaudio.evaluate.measuring import count_codes
+from vqaudio.evaluate.measuring import count_levels
 from vqaudio.evaluate.recordings import (
     Recording,
     find_recordings,
@@ -18,8 +16,8 @@ from vqaudio.evaluate.recordings import (
     left_out,
     read_recording,
 )
-from vqaudio.evaluate.results import LevelUsage
-from vqaudio.evaluate.summary import usage_of
+from vqaudio.evaluate.results import LevelUsage, entropy_bits
+from vqaudio.evaluate.summary import Totals
 from vqaudio.tokenizer import Tokenizer, load
 from vqaudio.tokens import Tokens
 
@@ -43,8 +41,7 @@ class CorpusUsage:
     @property
     def entropy_bitrate(self) -> float:
         """bit/s that an ideal coder would need, each level by itself."""
-        bits = sum(level.num_tokens * level.entropy for level in self.levels)
-        return bits / self.seconds
+        return entropy_bits(self.levels) / self.seconds
 
     def facts(self) -> dict[str, Any]:
         """Plain values, for JSON; without the histograms."""
@@ -76,7 +73,7 @@ def measure_usage(
     tokenizer = load(model, device=device)
     sizes = tokenizer.codec.codebook_sizes
     recordings = find_recordings(data)
-    counts = [np.zeros(size, np.int64) for size in sizes]
+    totals = Totals()
     unreadable = left_out(data)
     heard, num_files = 0.0, 0
 
@@ -90,8 +87,7 @@ def measure_usage(
             else:
                 heard += tokens.seconds
                 num_files += 1
-                for total, found in zip(counts, count_codes(tokens.codes, sizes), strict=True):
-                    total += found
+                totals.add({model: count_levels(tokens.codes, sizes)})
             yield
 
     for _ in progress(encoded(), len(recordings)):
@@ -105,7 +101,7 @@ def measure_usage(
         num_files=num_files,
         seconds=heard,
         bitrate=tokenizer.codec.bitrate(),
-        levels=tuple(usage_of(level) for level in counts),
+        levels=totals.usage(model),
         unreadable=unreadable,
     )
 

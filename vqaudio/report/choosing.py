@@ -8,9 +8,9 @@ from vqaudio.evaluate.recordings import Recording, find_recordings, read_recordi
 from vqaudio.evaluate.results import Evaluation
 from vqaudio.report.examples import Example, Take
 from vqaudio.systems import find_system
+from vqaudio.systems.finding import ORIGINAL
 from vqaudio.tokenizer import find_device
 
-ORIGINAL = "original"
 SECONDS = (2.0, 8.0)
 """Long enough to judge, short enough to carry; what is longer is cut."""
 

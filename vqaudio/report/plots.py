@@ -87,8 +87,7 @@ def rate_distortion(evaluation: Evaluation, metric: MetricResult, *, alone: bool
 
 def axis_label(metric: MetricResult) -> str:
     """Unit and direction: "MOS, higher is better"."""
-    better = {"higher": "higher is better", "lower": "lower is better"}
-    return ", ".join(part for part in (metric.unit, better.get(metric.direction, "")) if part)
+    return ", ".join(part for part in (metric.unit, f"{metric.direction} is better") if part)
 
 
 def _draw_curve(axes: Axes, curve: Curve, style: Style) -> None:

@@ -68,7 +68,7 @@ def table_of(evaluation: Evaluation) -> Table:
         (Column("Entropy", "kbit/s"), [_kbits(system.entropy_bitrate) for system in systems]),
     ]
     for metric in measured_metrics(evaluation):
-        hint = {"higher": "higher is better", "lower": "lower is better"}.get(metric.direction, "")
+        hint = f"{metric.direction} is better"
         figures = [figure_of(system, metric.name) for system in systems]
         digits = decimals_of(figures)
         cells = [_cell(figure, digits, evaluation.num_files) for figure in figures]
@@ -150,10 +150,9 @@ def lines(evaluation: Evaluation) -> list[str]:
     for metric in measured_metrics(evaluation):
         figures = [figure_of(system, metric.name) for system in systems]
         digits = decimals_of(figures)
-        hint = {"higher": "higher", "lower": "lower"}.get(metric.direction, "")
         texts = [_with_half(figure, digits, evaluation.num_files) for figure in figures]
         partly |= any(_count(figure, evaluation.num_files) for figure in figures)
-        columns.append([_plain(_with_unit(metric)), hint, *texts])
+        columns.append([_plain(_with_unit(metric)), metric.direction, *texts])
     found: list[str] = []
     for block in _blocks(columns):
         found += ([""] if found else []) + [_aligned(row) for row in zip(*block, strict=True)]

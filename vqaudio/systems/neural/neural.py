@@ -76,6 +76,19 @@ class NeuralSystem:
         )
 
 
+def bandwidth_rates(config: Any) -> dict[float, int]:
+    """bit/s -> codebooks, of a model that was trained at a few bandwidths, in kbit/s."""
+    bits = config.codebook_nbits * config.frame_rate
+    return {1000 * b: int(1000 * b // bits) for b in config.target_bandwidths}
+
+
+def bandwidth_of(config: Any, num_codebooks: int) -> float:
+    """kbit/s that the library asks for, where it means a number of codebooks."""
+    rates = bandwidth_rates(config)
+    found: float = next(b for b in config.target_bandwidths if rates[1000 * b] == num_codebooks)
+    return found
+
+
 def to_tensor(samples: NDArray[Any], model: Any) -> Any:
     """[...] -> tensor [1, ...] on the device of `model`."""
     import torch

@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from vqaudio.systems.carrying import fit, whole_frames
-from vqaudio.systems.neural.neural import Codes, to_tensor, to_waveform
+from vqaudio.systems.neural.neural import (
+    Codes,
+    bandwidth_of,
+    bandwidth_rates,
+    to_tensor,
+    to_waveform,
+)
 from vqaudio.systems.neural.weights import load_transformers
 from vqaudio.systems.system import Waveform
 
@@ -23,11 +29,7 @@ class XCodec:
         self.sample_rate: int = config.sample_rate
         self.frame_rate: float = config.sample_rate / config.hop_length
         self.codebook_sizes = (config.codebook_size,) * num_codebooks
-        self._bandwidth = next(
-            bandwidth
-            for bandwidth in config.target_bandwidths
-            if self.rates(model).get(1000 * bandwidth) == num_codebooks
-        )
+        self._bandwidth = bandwidth_of(config, num_codebooks)
         self.about = {"mode": f"bandwidth {self._bandwidth:g}, {num_codebooks} codebooks"}
 
     @staticmethod
@@ -38,8 +40,7 @@ class XCodec:
     @staticmethod
     def rates(model: Any) -> dict[float, int]:
         """bit/s -> codebooks."""
-        bits = model.config.codebook_nbits * model.config.frame_rate
-        return {1000 * b: int(1000 * b // bits) for b in model.config.target_bandwidths}
+        return bandwidth_rates(model.config)
 
     def encode(self, waveform: Waveform) -> Codes:
         import torch
