@@ -35,7 +35,7 @@ def test_common_voice_is_unpacked_and_listed(tmp_path: Path) -> None:
     assert archive.exists()  # it is the user's
     clip = tmp_path / RELEASE / "de/clips/aa.mp3"
     assert common_voice.utterances(tmp_path, "train") == [
-        Utterance(clip, "aa", 0.25, '"Ja, sagte er.')
+        Utterance(clip, "aa", 0.25, '"Ja, sagte er.', language="de")
     ]
     assert [u.speaker for u in common_voice.utterances(tmp_path, "dev")] == ["bb"]
     assert [u.speaker for u in common_voice.utterances(tmp_path, "test")] == ["cc"]

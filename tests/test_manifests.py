@@ -58,7 +58,7 @@ def test_nemo_lines_are_parts_of_files(sounds: Path) -> None:
     long, short = sounds / "sounds/long.wav", sounds / "sounds/short.wav"
     assert manifest.utterances(path, "all") == [
         Utterance(long, str(long), 3.0, "a\u2028b", 2.5),
-        Utterance(long, "7", 1.0, None, 9.0),
+        Utterance(long, "7", 1.0, None, 9.0, "en"),
         Utterance(short, "x", 1.0),  # cut at the end of the file
     ]
     (path.parent / "m.json").write_bytes(path.read_bytes())

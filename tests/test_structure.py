@@ -18,7 +18,7 @@ MODULES = sorted((ROOT / "vqaudio").rglob("*.py"))
 LAYERS = (
     ("errors",),
     ("files",),
-    ("audio", "tokens", "pieces", "layers", "quantizers", "metrics"),
+    ("audio", "tokens", "patterns", "pieces", "layers", "quantizers", "metrics"),
     ("codec", "corpora"),
     ("discriminators",),
     ("losses",),

@@ -33,7 +33,12 @@ ARCHIVE = github_archive(
 SOURCE = Source("audiomnist", GITHUB, dict.fromkeys(("train", "validation", "test"), ARCHIVE))
 SPLITS: tuple[str, ...] = tuple(SOURCE.archives)
 ABOUT = About(
-    "AudioMNIST, English digits in many accents, 48 kHz", "MIT", 5.3, 60, SOURCE.num_bytes
+    "AudioMNIST, English digits in many accents, 48 kHz",
+    "MIT",
+    5.3,
+    60,
+    SOURCE.num_bytes,
+    language="en",
 )
 
 TEST_SPEAKERS = frozenset({5, 13, 18, 22, 26, 32, 33, 42, 45, 51, 52, 60})

@@ -91,7 +91,8 @@ def _rows(folder: Path, split: str) -> Iterator[Row]:
                 raise CorpusError(
                     f"{where}: no columns `path` and `client_id`: take a release of Common Voice."
                 ) from None
-            yield Row(where, clip, speaker=speaker, text=entry.get("sentence") or None)
+            text = entry.get("sentence") or None
+            yield Row(where, clip, speaker=speaker, text=text, language=folder.name)
 
 
 def _archives(root: Path) -> list[Path]:

@@ -33,6 +33,7 @@ SPLITS: tuple[str, ...] = tuple(SOURCE.archives)
 ABOUT = About(
     "Free Spoken Digit Dataset, English digits in several accents, 8 kHz",
     *("CC BY-SA 4.0", 0.4, 6, SOURCE.num_bytes),
+    language="en",
 )
 
 NUM_TEST = 5

@@ -29,6 +29,7 @@ ABOUT = About("a Hugging Face audio dataset, saved in a folder or on the hub")
 
 SPEAKER_COLUMNS = ("speaker", "speaker_id", "client_id", "spk_id")
 TEXT_COLUMNS = ("text", "sentence", "transcription", "transcript", "normalized_text")
+LANGUAGE_COLUMNS = ("language", "locale", "lang")
 
 
 def to_fetch(root: Path, splits: Sequence[str]) -> int:
@@ -145,15 +146,22 @@ def _rows(part: Any, folder: Path) -> Iterator[dict[str, object]]:
             f"the dataset has no column of sounds, only {', '.join(part.features)}: cast one to "
             "datasets.Audio, and save it again."
         )
-    speakers = [name for name in SPEAKER_COLUMNS if name in part.features][:1]
-    texts = [name for name in TEXT_COLUMNS if name in part.features][:1]
+    facts = {
+        key: name
+        for key, names in (
+            ("speaker", SPEAKER_COLUMNS),
+            ("text", TEXT_COLUMNS),
+            ("lang", LANGUAGE_COLUMNS),
+        )
+        for name in [name for name in names if name in part.features][:1]
+    }
     # Not decoded: datasets would want torchcodec for that, and we have a reader.
-    part = part.select_columns([columns[0], *speakers, *texts])
+    part = part.select_columns([columns[0], *facts.values()])
     for index, entry in enumerate(part.cast_column(columns[0], datasets.Audio(decode=False))):
         row: dict[str, object] = {"audio_filepath": _sound(entry[columns[0]], folder, index)}
-        for key, names in (("speaker", speakers), ("text", texts)):
-            if names and entry[names[0]] is not None:
-                row[key] = str(entry[names[0]])
+        for key, name in facts.items():
+            if entry[name] is not None:
+                row[key] = str(entry[name])
         yield row
 
 

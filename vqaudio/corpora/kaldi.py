@@ -1,4 +1,4 @@
-"""Kaldi's data folders: `wav.scp`, and where they are there `segments`, `utt2spk` and `text`."""
+"""Kaldi's data folders: `wav.scp`, and where they are there `segments`, `utt2spk` and others."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ def read_kaldi(folder: Path, *, base: Path | None = None) -> list[Row]:
     recordings = {
         name: (line, _locate(scp, line, entry, base)) for name, (line, entry) in _table(scp).items()
     }
-    speakers = _optional(folder / "utt2spk")
-    texts = _optional(folder / "text")
+    speakers, texts, languages = (
+        _optional(folder / name) for name in ("utt2spk", "text", "utt2lang")
+    )
+
+    def describe(name: str, row: Row) -> Row:
+        return row._replace(
+            speaker=speakers.get(name), text=texts.get(name), language=languages.get(name)
+        )
+
     segments = folder / "segments"
     rows = []
     if not segments.exists():
         for name, (line, path) in recordings.items():
-            row = Row(f"{scp}, line {line}", path)
-            rows.append(row._replace(speaker=speakers.get(name), text=texts.get(name)))
+            rows.append(describe(name, Row(f"{scp}, line {line}", path)))
         return rows
     for name, (line, entry) in _table(segments).items():
         where = f"{segments}, line {line}"
@@ -35,8 +41,7 @@ def read_kaldi(folder: Path, *, base: Path | None = None) -> list[Row]:
         if recording not in recordings:
             raise CorpusError(f"{where}: {scp} has no recording {recording}: add it, or remove it.")
         seconds = None if end < 0 else end - start  # -1: to the end of the recording
-        row = Row(where, recordings[recording][1], start, seconds)
-        rows.append(row._replace(speaker=speakers.get(name), text=texts.get(name)))
+        rows.append(describe(name, Row(where, recordings[recording][1], start, seconds)))
     return rows
 
 

@@ -57,6 +57,7 @@ def _row(where: str, cut: Any, folder: Path) -> Row:
             "(CutSet.trim_to_supervisions)."
         )
     text = " ".join(s.text for s in cut.supervisions if s.text)
+    languages = {s.language for s in cut.supervisions if s.language}
     return Row(
         where,
         locate(folder, str(sources[0].source)),
@@ -64,4 +65,5 @@ def _row(where: str, cut: Any, folder: Path) -> Row:
         seconds=cut.duration,
         speaker=next(iter(speakers), None),
         text=text or None,
+        language=next(iter(languages)) if len(languages) == 1 else None,
     )

@@ -56,6 +56,7 @@ ABOUT = About(
     2484,
     SOURCE.num_bytes,
     readers="LibriVox",
+    language="en",
 )
 
 

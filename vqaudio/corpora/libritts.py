@@ -51,6 +51,7 @@ ABOUT = About(
     2456,
     SOURCE.num_bytes,
     readers="LibriVox",
+    language="en",
 )
 
 

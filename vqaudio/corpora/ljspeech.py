@@ -32,7 +32,14 @@ SOURCE = Source(
     {"train": ARCHIVE, "validation": ARCHIVE},
 )
 SPLITS: tuple[str, ...] = tuple(SOURCE.archives)
-ABOUT = About("LJ Speech, one English reader, 22.05 kHz", "public domain", 24, 1, SOURCE.num_bytes)
+ABOUT = About(
+    "LJ Speech, one English reader, 22.05 kHz",
+    "public domain",
+    24,
+    1,
+    SOURCE.num_bytes,
+    language="en",
+)
 
 VALIDATION_CHAPTERS = frozenset({"LJ010", "LJ030", "LJ050"})
 """Of 50, from different books."""

@@ -2,7 +2,8 @@
 
     name.txt, .lst, .list      a path per line
     name.jsonl, .json          NeMo: {"audio_filepath": ..., "offset": 1.5, "duration": 2.25,
-                               "text": ..., "speaker": ...} per line; only the path must be there
+                               "text": ..., "speaker": ..., "lang": ...} per line; only the path
+                               must be there
     name.jsonl, .jsonl.gz      Lhotse cuts, read by the library lhotse
     a folder with wav.scp      Kaldi, with segments, utt2spk and text where they are there
 
@@ -116,6 +117,7 @@ def read_nemo(path: Path) -> list[Row]:
         if not isinstance(name, str) or not name:
             raise CorpusError(f'{where} has no "audio_filepath": give the path of one sound file.')
         speaker, text = entry.get("speaker"), entry.get("text")
+        language = entry.get("lang") or entry.get("language")
         rows.append(
             Row(
                 where,
@@ -124,6 +126,7 @@ def read_nemo(path: Path) -> list[Row]:
                 seconds=_number(where, entry, "duration"),
                 speaker=None if speaker is None else str(speaker),
                 text=str(text) if text else None,
+                language=str(language) if language else None,
             )
         )
     return rows

@@ -51,6 +51,7 @@ ABOUT = About(
     licence="Apache-2.0",
     hours=3.3,
     num_bytes=sum(source.num_bytes for source in SOURCES),
+    language="en",
 )
 
 logger = logging.getLogger(__name__)

@@ -33,6 +33,7 @@ class Row(NamedTuple):
     speaker: str | None = None
     """None: nobody knows, so each file is taken for a speaker of its own."""
     text: str | None = None
+    language: str | None = None
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -85,7 +86,7 @@ def to_utterances(
         seconds = _seconds(row, files.seconds[row.path])
         # By the full path, two manifests that list one file are seen to share it.
         speaker = os.path.abspath(row.path) if row.speaker is None else row.speaker
-        utterances.append(Utterance(row.path, speaker, seconds, row.text, row.start))
+        utterances.append(Utterance(row.path, speaker, seconds, row.text, row.start, row.language))
     return utterances
 
 

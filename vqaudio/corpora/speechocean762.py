@@ -33,6 +33,7 @@ SPLITS: tuple[str, ...] = tuple(SOURCE.archives)
 ABOUT = About(
     "speechocean762, English by Mandarin speakers, half of them children, 16 kHz",
     *("CC BY 4.0", 5.6, 250, SOURCE.num_bytes),
+    language="en",
 )
 
 

@@ -14,8 +14,8 @@ from rich.filesize import decimal
 class Utterance:
     """One recording of one speaker, or a part of a longer file.
 
-    `seconds` is its length; `text` is what is said, if known; `start`, in seconds, is where it
-    begins in the file.
+    `seconds` is its length; `text` is what is said and `language` its tag ("en", "pt-BR"), if
+    known; `start`, in seconds, is where it begins in the file.
     """
 
     path: Path
@@ -23,6 +23,7 @@ class Utterance:
     seconds: float
     text: str | None = None
     start: float = 0.0
+    language: str | None = None
 
 
 class About(NamedTuple):
@@ -37,6 +38,8 @@ class About(NamedTuple):
     """To fetch for all splits."""
     readers: str | None = None
     """Corpora with the same name here give the same people the same names."""
+    language: str | None = None
+    """Of all its recordings, where it is one."""
 
     @property
     def summary(self) -> str:

@@ -38,7 +38,14 @@ SOURCE = Source(
     dict.fromkeys(("train", "validation", "test"), ARCHIVE),
 )
 SPLITS: tuple[str, ...] = tuple(SOURCE.archives)
-ABOUT = About("VCTK 0.92, English in many accents, 48 kHz", "CC BY 4.0", 44, 110, SOURCE.num_bytes)
+ABOUT = About(
+    "VCTK 0.92, English in many accents, 48 kHz",
+    "CC BY 4.0",
+    44,
+    110,
+    SOURCE.num_bytes,
+    language="en",
+)
 
 # The two whom VoiceBank+DEMAND, made of this corpus, tests on: what was trained on the train
 # split may be measured there.

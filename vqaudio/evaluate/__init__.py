@@ -1,10 +1,10 @@
 """How good a tokenizer is: metrics, peers and intervals on recordings that it never heard."""
 
+from vqaudio.corpora.recordings import Recording, find_recordings, read_recording
 from vqaudio.evaluate.compare import Difference, difference_lines, differences
 from vqaudio.evaluate.evaluation import Question, evaluate
 from vqaudio.evaluate.journal import Journal
 from vqaudio.evaluate.measuring import Measured, measure, transmit_all
-from vqaudio.evaluate.recordings import Recording, find_recordings, read_recording
 from vqaudio.evaluate.results import (
     Evaluation,
     Figure,

@@ -12,6 +12,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vqaudio.corpora.recordings import (
+    Recording,
+    find_recordings,
+    hash_of,
+    left_out,
+    read_recording,
+)
 from vqaudio.describe import describe_model
 from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.evaluate.journal import Journal
@@ -21,13 +28,6 @@ from vqaudio.evaluate.measuring import (
     Task,
     measure,
     recognizer_of,
-)
-from vqaudio.evaluate.recordings import (
-    Recording,
-    find_recordings,
-    hash_of,
-    left_out,
-    read_recording,
 )
 from vqaudio.evaluate.results import Evaluation, FileResult, MetricResult, SystemResult
 from vqaudio.evaluate.summary import Totals, summarise

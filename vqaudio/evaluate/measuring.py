@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vqaudio.corpora.recordings import Recording, read_recording
 from vqaudio.errors import AudioError, VqaudioError
-from vqaudio.evaluate.recordings import Recording, read_recording
 from vqaudio.evaluate.results import FileResult
 from vqaudio.metrics import METRICS, Recognizer, find_recognizer, word_errors
 from vqaudio.quantizers import count_codes

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vqaudio.errors import AudioError
-from vqaudio.evaluate.measuring import count_levels
-from vqaudio.evaluate.recordings import (
+from vqaudio.corpora.recordings import (
     Recording,
     find_recordings,
     is_whole,
     left_out,
     read_recording,
 )
+from vqaudio.errors import AudioError
+from vqaudio.evaluate.measuring import count_levels
 from vqaudio.evaluate.results import LevelUsage, entropy_bits
 from vqaudio.evaluate.summary import Totals
 from vqaudio.tokenizer import Tokenizer, load

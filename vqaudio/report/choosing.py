@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from vqaudio.corpora.recordings import Recording, find_recordings, read_recording
 from vqaudio.evaluate.evaluation import Question
 from vqaudio.evaluate.measuring import transmit_all
-from vqaudio.evaluate.recordings import Recording, find_recordings, read_recording
 from vqaudio.evaluate.results import Evaluation
 from vqaudio.report.examples import Example, Take
 from vqaudio.systems import find_system

@@ -1,4 +1,4 @@
-"""What an evaluation listens to: recordings with their speakers and, where known, their texts."""
+"""What is measured or exported: recordings by name, with speakers and, where known, texts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from vqaudio import audio
 from vqaudio.corpora import folder, manifest
 from vqaudio.corpora.lengths import LISTING, lengths
-from vqaudio.corpora.utterance import Utterance
+from vqaudio.corpora.utterance import Corpus, Utterance
 from vqaudio.errors import CorpusError
 
 
 class Recording(NamedTuple):
-    """One recording, by the name that it has in reports."""
+    """One recording, by the name that it has in reports and exports."""
 
     name: str
     utterance: Utterance
@@ -43,6 +43,17 @@ def find_recordings(data: Path, *, limit: int | None = None) -> list[Recording]:
     if limit is not None and limit < len(recordings):
         recordings = [recordings[n * len(recordings) // limit] for n in range(limit)]
     return _with_texts(recordings) if is_folder else recordings
+
+
+def corpus_recordings(corpus: Corpus, root: Path, splits: Sequence[str]) -> list[Recording]:
+    """As `find_recordings`, of splits of one of CORPORA that has been downloaded to `root`.
+
+    Raises CorpusError for an unknown split, and when `root` does not hold it.
+    """
+    found = [utterance for split in splits for utterance in corpus.utterances(root, split)]
+    language = corpus.ABOUT.language
+    found = [replace(one, language=one.language or language) for one in found]
+    return _with_texts(_named(found, root))
 
 
 def read_recording(recording: Recording, sample_rate: int) -> NDArray[np.float32]:
@@ -124,7 +135,9 @@ def _with_texts(recordings: Sequence[Recording]) -> list[Recording]:
         if parent not in texts:
             texts[parent] = _transcripts(parent)
         text = texts[parent].get(utterance.path.stem)
-        found.append(Recording(name, replace(utterance, text=text or utterance.text)))
+        if text:
+            utterance = replace(utterance, text=text)
+        found.append(Recording(name, utterance))
     return found
 
 
