@@ -95,7 +95,7 @@ def test_ids_have_the_names_of_their_codes() -> None:
     names = np.array(vocabulary.names())
     assert len(names) == vocabulary.size == len(set(names))
     assert names[arrange(CODES, SIZES, "flatten")[0]].tolist() == (
-        ["<begin>", "<a0_0>", "<a1_1>", "<a0_1>", "<a1_0>", "<a0_3>", "<a1_1>", "<end>"]
+        ["<audio>", "<a0_0>", "<a1_1>", "<a0_1>", "<a1_0>", "<a0_3>", "<a1_1>", "</audio>"]
     )
     assert vocabulary.facts() == {
         "size": 11,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vqaudio.tokens import Tokens
+import numpy as np
+
+from vqaudio.errors import TokensError
+from vqaudio.tokens import Tokens, vqa
+from vqaudio.tokens.formats import read_bytes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,6 +28,8 @@ UNITS = {
     "receptive_field_seconds": "s",
     "latency_seconds": "s",
     "seconds": "s",
+    "payload_bitrate": "bit/s",
+    "file_bitrate": "bit/s",
 }
 """Of numbers, as the lines of text name them; in JSON they stand alone."""
 
@@ -77,6 +84,29 @@ def describe_tokens(tokens: Tokens) -> dict[str, Any]:
         "seconds": tokens.seconds,
         "bitrate": tokens.bitrate,
         "source": None if tokens.source is None else tokens.source._asdict(),
+    }
+
+
+def describe_token_file(path: Path) -> dict[str, Any]:
+    """As `describe_tokens`; of a .vqa file also its coder and bit/s as they are on the disk.
+
+    The coder need not be here. Raises TokensError for a file that is missing, damaged or no tokens.
+    """
+    data = read_bytes(path)
+    if not data.startswith(vqa.MAGIC):
+        return describe_tokens(Tokens.from_bytes(data, str(path)))
+    try:
+        stream = vqa.take_apart(data)
+        shape = len(stream.header["codebook_sizes"]), stream.num_frames
+        tokens = Tokens.from_header(stream.header, np.broadcast_to(np.uint16(0), shape))
+    except TokensError as error:
+        raise TokensError(f"{path} cannot be used: {error}") from None
+    return {
+        **describe_tokens(tokens),
+        "coder": stream.coder,
+        **({"coder_fingerprint": stream.coder_fingerprint} if stream.coder_fingerprint else {}),
+        "payload_bitrate": 8 * len(stream.payload) / tokens.seconds,
+        "file_bitrate": 8 * len(data) / tokens.seconds,
     }
 
 

@@ -95,7 +95,7 @@ def evaluate(
     journal.remove()
     say("\n".join(lines(evaluation)))
     say(f"{out / 'report.html'}: tables, plots and {len(chosen)} recordings to listen to")
-    _tell_of_faults(evaluation.unreadable)
+    tell_of_faults(evaluation.unreadable)
 
 
 def compare(
@@ -133,7 +133,7 @@ def compare(
         say(json.dumps({"differences": found, "skipped": left_out, "suspicious": doubts}, indent=2))
     else:
         say("\n".join(difference_lines(evaluation, a, b)))
-    _tell_of_faults(evaluation.unreadable)
+    tell_of_faults(evaluation.unreadable)
 
 
 def usage(
@@ -151,23 +151,23 @@ def usage(
 
     if out is not None:
         refuse_to_overwrite(out, force=force)
-    found = measure_usage(model, data, device=device.value, progress=_track)
+    found = measure_usage(model, data, device=device.value, progress=track)
     if out is not None:
         from vqaudio.report import write_usage
 
         write_usage(found.levels, found.facts(), out)
     say(json.dumps(found.facts(), indent=2) if as_json else "\n".join(usage_lines(found)))
-    _tell_of_faults(found.unreadable)
+    tell_of_faults(found.unreadable)
 
 
 def _run(question: Question, journal: Journal | None) -> Evaluation:
     from vqaudio.evaluate import evaluate as run
 
     command = shlex.join(["vqaudio", *sys.argv[1:]])
-    return run(question, command=command, journal=journal, progress=_track)
+    return run(question, command=command, journal=journal, progress=track)
 
 
-def _track(measured: Iterable[Any], total: int) -> Iterable[Any]:
+def track(measured: Iterable[Any], total: int) -> Iterable[Any]:
     """A bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import track
@@ -176,6 +176,6 @@ def _track(measured: Iterable[Any], total: int) -> Iterable[Any]:
     return track(measured, "measure", total=total, console=console, disable=not console.is_terminal)
 
 
-def _tell_of_faults(unreadable: Mapping[str, str]) -> None:
+def tell_of_faults(unreadable: Mapping[str, str]) -> None:
     for name, fault in unreadable.items():
         report(VqaudioError(f"{name}: {fault}"))

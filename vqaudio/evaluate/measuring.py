@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from vqaudio.metrics import METRICS, Recognizer, find_recognizer, word_errors
 from vqaudio.quantizers import count_codes
 from vqaudio.systems import System, find_system
 from vqaudio.systems.system import Transmission, Waveform
+from vqaudio.threads import one_thread
 
 WORD_ERROR_RATE = "wer"
 """A metric of its own kind: it needs a text and a recogniser."""
@@ -52,7 +53,7 @@ def measure(task: Task, recordings: Sequence[Recording]) -> list[Measured]:
 
     With one thread: the same codes on every machine, and speeds that can be compared.
     """
-    with _one_thread():
+    with one_thread():
         waveforms = [_read(recording, task.sample_rate) for recording in recordings]
         readable = [waveform for waveform in waveforms if not isinstance(waveform, str)]
         sent = {
@@ -86,18 +87,6 @@ def _read(recording: Recording, sample_rate: int) -> Waveform | str:
         return read_recording(recording, sample_rate)
     except AudioError as error:
         return str(error)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _measure_one(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vqaudio.corpora.recordings import (
     Recording,
     find_recordings,
@@ -35,6 +38,8 @@ class CorpusUsage:
     """bit/s of the codes as they are stored."""
     levels: tuple[LevelUsage, ...]
     """Coarse to fine."""
+    counts: tuple[NDArray[np.int64], ...]
+    """[K] of each level: how often each code occurred."""
     unreadable: dict[str, str]
     """Files left out, and why."""
 
@@ -102,6 +107,7 @@ def measure_usage(
         seconds=heard,
         bitrate=tokenizer.codec.bitrate(),
         levels=totals.usage(model),
+        counts=tuple(totals.counts[model]),
         unreadable=unreadable,
     )
 

@@ -20,7 +20,7 @@ class Vocabulary:
     >>> vocabulary.marks, vocabulary.offsets, vocabulary.size
     ((3, 4), (5, 9), 11)
     >>> vocabulary.names()
-    ['<pad>', '<begin>', '<end>', '<a0>', '<a1>', '<a0_0>', '<a0_1>', '<a0_2>', '<a0_3>', '<a1_0>', '<a1_1>']
+    ['<audio_pad>', '<audio>', '</audio>', '<a0>', '<a1>', '<a0_0>', '<a0_1>', '<a0_2>', '<a0_3>', '<a1_0>', '<a1_1>']
     """  # noqa: E501
 
     codebook_sizes: tuple[int, ...]
@@ -56,7 +56,9 @@ class Vocabulary:
         Raises TokensError for an id that is no code of its level.
         """
         given = np.asarray(ids)
-        codes: NDArray[np.int64] = given.astype(np.int64) - np.array(self.offsets)[: len(given), None]
+        codes: NDArray[np.int64] = (
+            given.astype(np.int64) - np.array(self.offsets)[: len(given), None]
+        )
         wrong = (codes < 0) | (codes >= np.array(self.codebook_sizes)[: len(given), None])
         if wrong.any():
             level, frame = np.argwhere(wrong)[0].tolist()
@@ -70,7 +72,8 @@ class Vocabulary:
         """For each id the name that it has in a text tokenizer."""
         levels = range(len(self.codebook_sizes))
         return [
-            *("<pad>", "<begin>", "<end>"),
+            # Not "<pad>" and "<s>", which text tokenizers have already.
+            *("<audio_pad>", "<audio>", "</audio>"),
             *(f"<a{level}>" for level in levels),
             *(f"<a{q}_{code}>" for q in levels for code in range(self.codebook_sizes[q])),
         ]

@@ -12,7 +12,7 @@ from vqaudio.recipe.config import (
     SemanticConfig,
     StageConfig,
 )
-from vqaudio.recipe.reading import load_recipe, parse_recipe
+from vqaudio.recipe.reading import load_recipe, parse_recipe, read_values, validate
 
 __all__ = [
     "WITHOUT_EFFECT",
@@ -27,4 +27,6 @@ __all__ = [
     "StageConfig",
     "load_recipe",
     "parse_recipe",
+    "read_values",
+    "validate",
 ]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -49,6 +49,21 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError, which names the key, what came and what is allowed.
     """
+    return parse_recipe(read_values(path, overrides), str(path))
+
+
+def read_values(path: Path | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What stands in a YAML file (None: nothing), with `overrides` as in `load_recipe`.
+
+    Raises RecipeError when it cannot be read, or holds no keys and values.
+    """
+    values = {} if path is None else _read_yaml(path)
+    for override in overrides:
+        _override(values, override)
+    return values
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -57,22 +72,40 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{path} is not valid YAML: {_yaml_problem(error)}.") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is not a recipe: it must hold keys and values.")
-    for override in overrides:
-        _override(values, override)
-    return parse_recipe(values, str(path))
+    return values
 
 
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Validate the values of a recipe; `source` is named in errors."""
     if isinstance(values.get("init"), str) and "codec" not in values:
         values = {**values, "codec": _codec_of(values["init"], source)}
+    return validate(Recipe, values, source)
+
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def validate(
+    kind: type[AnyConfig],
+    values: Mapping[str, Any],
+    source: str,
+    sections: Mapping[str, type[Config]] | None = None,
+) -> AnyConfig:
+    """Values as the configuration `kind`; `source` is named in errors.
+
+    `sections` are the classes of the keys that have keys below them; those of a Recipe without it.
+
+    Raises RecipeError, which names the key, what came and what is allowed.
+    """
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         problems = error.errors()
         # A list with a wrong item is also reported as too short.
         inner = [p for p in problems if not any(_holds(p["loc"], q["loc"]) for q in problems)]
-        raise RecipeError(f"{source}: {'; '.join(map(_problem, inner))}.") from None
+        locator = _Locator(kind, _SECTIONS if sections is None else sections)
+        told = "; ".join(_problem(problem, locator) for problem in inner)
+        raise RecipeError(f"{source}: {told}.") from None
 
 
 def _codec_of(model: str, source: str) -> dict[str, Any]:
@@ -159,24 +192,30 @@ class _Place(NamedTuple):
     """What the last key is a key of."""
 
 
-def _locate(location: tuple[str | int, ...]) -> _Place:
-    keys: list[str] = []
-    section: type[Config] = Recipe
-    choice = ""
-    for part in location:
-        if part in _KINDS.get(choice, {}):
-            section, choice = _KINDS[choice][str(part)], ""
-            continue
-        if keys:  # the key before was no last one, so it is a section
-            section = _SECTIONS.get(keys[-1], section)
-        keys.append(str(part))
-        choice = part if isinstance(part, str) else choice
-    return _Place(keys, section)
+class _Locator(NamedTuple):
+    """Finds the place of an error in a configuration."""
+
+    root: type[Config]
+    sections: Mapping[str, type[Config]]
+
+    def locate(self, location: tuple[str | int, ...]) -> _Place:
+        keys: list[str] = []
+        section = self.root
+        choice = ""
+        for part in location:
+            if part in _KINDS.get(choice, {}):
+                section, choice = _KINDS[choice][str(part)], ""
+                continue
+            if keys:  # the key before was no last one, so it is a section
+                section = self.sections.get(keys[-1], section)
+            keys.append(str(part))
+            choice = part if isinstance(part, str) else choice
+        return _Place(keys, section)
 
 
-def _problem(problem: ErrorDetails) -> str:
+def _problem(problem: ErrorDetails, locator: _Locator) -> str:
     """One validation error as "key.path: what is wrong"."""
-    keys, section = _locate(problem["loc"])
+    keys, section = locator.locate(problem["loc"])
     path = ".".join(keys)
     start = f"{path}: " if path else ""  # what concerns several sections names its key itself
     kind = problem["type"]

@@ -5,15 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
+from vqaudio.codec.config import Config
 from vqaudio.errors import TrainingError
 from vqaudio.files import atomic
-from vqaudio.recipe import WITHOUT_EFFECT, Recipe, load_recipe
+from vqaudio.recipe import WITHOUT_EFFECT, load_recipe
 
 logger = logging.getLogger(__name__)
 
@@ -93,15 +94,23 @@ def restore(state: State, parts: Mapping[str, Part], run: Path) -> None:
         ) from error
 
 
-def check_run_folder(run: Path, recipe: Recipe) -> None:
+def check_run_folder(
+    run: Path,
+    recipe: Config,
+    *,
+    load: Callable[[Path], Config] = load_recipe,
+    without_effect: Any = WITHOUT_EFFECT,
+) -> None:
     """Check that `run` is new or empty, or holds a run of this recipe.
+
+    `load` reads a recipe of this kind; `without_effect` are the keys that may have changed.
 
     Raises TrainingError when it holds something else, RecipeError when its recipe is none.
     """
     path = run / "recipe.yaml"
     if path.exists():
         earlier, now = (
-            r.model_dump(mode="json", exclude=WITHOUT_EFFECT) for r in (load_recipe(path), recipe)
+            r.model_dump(mode="json", exclude=without_effect) for r in (load(path), recipe)
         )
         differing = [key for key, value in now.items() if earlier[key] != value]
         if differing:
@@ -113,7 +122,7 @@ def check_run_folder(run: Path, recipe: Recipe) -> None:
         raise TrainingError(f"{run} is not empty and holds no run: give another folder with --out.")
 
 
-def claim_run_folder(run: Path, recipe: Recipe) -> None:
+def claim_run_folder(run: Path, recipe: Config) -> None:
     """Put the recipe into a new run folder, or tidy up after an earlier call.
 
     Raises VqaudioError when it cannot be written.

@@ -1,32 +1,21 @@
-"""Tokens: the codes of one sound, and what it takes to turn them back into it.
-
-Needs NumPy and no torch, so that what only reads tokens starts at once.
-"""
+"""The codes of one sound, and what it takes to turn them back into it."""
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import os
-import zipfile
-from array import array
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vqaudio.entropy import Coder
 from vqaudio.errors import TokensError
 from vqaudio.files import atomic
-
-FORMAT_VERSION = 1
-MAX_CODEBOOK_SIZE = 2**16
-"""Codes are stored in 16 bits."""
-MAX_CODES = 2**28
-"""In one file: 512 MiB, a week of sound at 400 codes/s. A few kB on disk can claim any number."""
+from vqaudio.tokens.formats import format_in, format_of, read_bytes
+from vqaudio.tokens.limits import FORMAT_VERSION, MAX_CODEBOOK_SIZE, MAX_CODES
 
 
 class Source(NamedTuple):
@@ -161,56 +150,54 @@ class Tokens:
             f"{self.sample_rate} Hz, {self.bitrate:.0f} bit/s, model {self.model})"
         )
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write to `path` in the format of its suffix: .npz or .json.
+    def save(self, path: str | os.PathLike[str], *, coder: Coder | None = None) -> None:
+        """Write to `path` in the format of its suffix: .npz, .json or .vqa.
 
-        Raises TokensError for another suffix, VqaudioError where the file cannot be written.
+        `coder` compresses the codes of a .vqa file, which packs them without one; what is coded
+        by a table or a prior is read with the same one.
+
+        Raises TokensError for another suffix, or a coder that does not fit; VqaudioError where the
+        file cannot be written.
         """
         path = Path(path)
-        write = _format_of(path).write
+        data = self._to_bytes(path, coder)
         with atomic(path) as temporary, temporary.open("wb") as file:
-            write(self, file)
+            file.write(data)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Tokens:
+    def load(cls, path: str | os.PathLike[str], *, coder: Coder | None = None) -> Tokens:
         """Read what `save` wrote.
 
-        Raises TokensError when the file is missing, damaged or something else.
+        `coder` is for .vqa files that were written with it; those that were packed, or coded by a
+        table in the box, need none.
+
+        Raises TokensError when the file is missing, damaged or something else, or needs another
+        coder.
         """
         path = Path(path)
-        _format_of(path)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise TokensError(f"cannot read tokens from {path}: {error.strerror}") from None
-        return cls.from_bytes(data, str(path))
+        format_of(path)
+        return cls.from_bytes(read_bytes(path), str(path), coder=coder)
 
-    def to_bytes(self, suffix: str = ".npz") -> bytes:
-        """What `save` writes to a file with that suffix; raises TokensError for another suffix."""
-        buffer = io.BytesIO()
-        _format_of(Path(f"tokens{suffix}")).write(self, buffer)
-        return buffer.getvalue()
+    def to_bytes(self, suffix: str = ".npz", *, coder: Coder | None = None) -> bytes:
+        """What `save` writes to a file with that suffix; raises TokensError as `save` does."""
+        return self._to_bytes(Path(f"tokens{suffix}"), coder)
+
+    def _to_bytes(self, path: Path, coder: Coder | None) -> bytes:
+        chosen = format_of(path)
+        if coder is not None and not chosen.takes_coder:
+            raise TokensError(f"{path} takes no coder: save as .vqa to compress the codes")
+        return chosen.write(self._header(), self.codes, coder)
 
     @classmethod
-    def from_bytes(cls, data: bytes, name: str) -> Tokens:
-        """Read the content of a token file of either format; `name` is named in errors."""
-        suffix = ".npz" if data.startswith(b"PK") else ".json"
+    def from_bytes(cls, data: bytes, name: str, *, coder: Coder | None = None) -> Tokens:
+        """Read the content of a token file of any format; `name` is named in errors."""
         try:
-            header, codes = FORMATS[suffix].read(data)
+            header, codes = format_in(data).read(data, coder)
             if header.get("format_version") != FORMAT_VERSION:
                 raise TokensError(
                     f"token format {header.get('format_version')} came, {FORMAT_VERSION} is read"
                 )
-            source = header["source"]
-            return cls(
-                codes,
-                num_samples=header["num_samples"],
-                sample_rate=header["sample_rate"],
-                hop_length=header["hop_length"],
-                codebook_sizes=tuple(header["codebook_sizes"]),
-                model=header["model"],
-                source=None if source is None else Source(*source),
-            )
+            return cls.from_header(header, codes)
         except TokensError as error:
             raise TokensError(f"{name} cannot be used: {error}") from None
         except Exception as error:
@@ -219,6 +206,20 @@ class Tokens:
                 f"{name} is no token file of vqaudio, or a damaged one "
                 f"({type(error).__name__}): tokenize the sound again"
             ) from error
+
+    @classmethod
+    def from_header(cls, header: dict[str, Any], codes: NDArray[Any]) -> Tokens:
+        """From the parts of a file. Raises TokensError where they do not fit each other."""
+        source = header["source"]
+        return cls(
+            codes,
+            num_samples=header["num_samples"],
+            sample_rate=header["sample_rate"],
+            hop_length=header["hop_length"],
+            codebook_sizes=tuple(header["codebook_sizes"]),
+            model=header["model"],
+            source=None if source is None else Source(*source),
+        )
 
     def _header(self) -> dict[str, Any]:
         return {
@@ -240,57 +241,3 @@ def _count(value: Any, name: str) -> int:
     if not 1 <= value < 2**63:
         raise TokensError(f"a {name.replace('_', ' ')} of {value} is out of range")
     return int(value)
-
-
-def _write_npz(tokens: Tokens, file: BinaryIO) -> None:
-    header = np.array(json.dumps(tokens._header()))
-    np.savez_compressed(file, codes=tokens.codes, header=header)
-
-
-def _read_npz(data: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        size = sum(member.file_size for member in archive.infolist())
-        if size > 2 * MAX_CODES + 2**20:  # before anything is unpacked
-            raise TokensError(f"it would unpack to {size} bytes, too much for tokens of one sound")
-        header, codes = _read_npy(archive, "header"), _read_npy(archive, "codes")
-    return json.loads(str(header)), codes
-
-
-def _read_npy(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    # Not by np.load: it makes room for whatever shape is claimed, and leaves the member's checksum
-    # unread. frombuffer takes what is there, and no objects, which could run code.
-    file = io.BytesIO(archive.read(f"{name}.npy"))
-    np.lib.format.read_magic(file)
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
-    array = np.frombuffer(file.read(), dtype)
-    return array.reshape(shape, order="F" if by_columns else "C").copy()
-
-
-def _write_json(tokens: Tokens, file: BinaryIO) -> None:
-    text = json.dumps({**tokens._header(), "codes": tokens.codes.tolist()})
-    file.write(text.encode() + b"\n")
-
-
-def _read_json(data: bytes) -> tuple[dict[str, Any], NDArray[Any]]:
-    header = json.loads(data.decode("utf-8"))
-    # NumPy would take strings and floats too, and make room for all to be as long as the longest.
-    return header, np.array([array("H", row) for row in header.pop("codes")])
-
-
-class Format(NamedTuple):
-    """How tokens are written to a file and read from its bytes."""
-
-    write: Callable[[Tokens, BinaryIO], None]
-    read: Callable[[bytes], tuple[dict[str, Any], NDArray[Any]]]
-
-
-FORMATS = {".npz": Format(_write_npz, _read_npz), ".json": Format(_write_json, _read_json)}
-
-
-def _format_of(path: Path) -> Format:
-    try:
-        return FORMATS[path.suffix.lower()]
-    except KeyError:
-        raise TokensError(
-            f"{path} is no name for a token file: its suffix must be {' or '.join(FORMATS)}"
-        ) from None
