@@ -275,6 +275,19 @@ def test_files_that_are_no_prior_are_refused(tmp_path: Path) -> None:
         load_prior(BUNDLED / "speech-16k.safetensors")
 
 
+RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("prior-*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_builds_a_prior(path: Path) -> None:
+    recipe = load_prior_recipe(path)
+    assert recipe.name == path.stem
+    readme = (path.parent / "README.md").read_text(encoding="utf-8")
+    [row] = [line for line in readme.splitlines() if f"({path.name})" in line]
+    millions = Prior(recipe.prior, (1024,) * 8).num_parameters / 1e6
+    assert f"| {millions:.2f} M |" in row
+
+
 def test_recipes_name_what_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "prior.yaml"
     path.write_text("steps: 5\nprior: {width: 30, layer: 2}\n")

@@ -15,7 +15,7 @@ from vqaudio.recipe import OptimizerConfig, StageConfig, load_recipe
 from vqaudio.train.plan import plan
 
 FOLDER = Path(__file__).parent.parent / "recipes"
-RECIPES = sorted(FOLDER.rglob("*.yaml"))
+RECIPES = sorted(path for path in FOLDER.rglob("*.yaml") if not path.stem.startswith("prior-"))
 TINY = FOLDER / "tiny.yaml"
 
 SMALL = """

@@ -17,7 +17,8 @@ MODULES = sorted((ROOT / "vqaudio").rglob("*.py"))
 
 LAYERS = (
     ("errors",),
-    ("files",),
+    ("files", "npz", "threads"),
+    ("entropy",),
     ("audio", "tokens", "patterns", "pieces", "layers", "quantizers", "metrics"),
     ("codec", "corpora"),
     ("discriminators",),
@@ -25,8 +26,9 @@ LAYERS = (
     ("checkpoint", "data"),
     ("recipe",),
     ("tokenizer", "describe"),
-    ("systems", "probes", "train"),
-    ("evaluate",),
+    ("systems", "probes", "train", "huggingface"),
+    ("evaluate", "export"),
+    ("prior",),
     ("report",),
     ("__init__",),
     ("cli",),
@@ -107,7 +109,8 @@ def test_no_file_is_long(path: Path) -> None:
 
 def test_all_that_users_need_is_shipped() -> None:
     # hatchling takes what lies in the package and is not ignored by git.
-    shipped = ["LICENSE", "vqaudio/py.typed", "vqaudio/models/speech-16k.safetensors"]
+    models = ["vqaudio/models/speech-16k.safetensors", "vqaudio/models/speech-16k.frequencies.npz"]
+    shipped = ["LICENSE", "vqaudio/py.typed", *models]
     assert [name for name in shipped if not (ROOT / name).is_file()] == []
     ignored = subprocess.run(["git", "check-ignore", *shipped], cwd=ROOT, capture_output=True)
     assert ignored.stdout == b""

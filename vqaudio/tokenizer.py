@@ -138,8 +138,11 @@ class Tokenizer:
         Raises AudioError when it cannot be read, TokensError for levels that the model lacks.
         """
         self._check_levels(num_codebooks)
-        with audio.read_blocks(source, sample_rate=self.sample_rate) as stream:
-            pieces = self._cut_samples(block[None] for block in stream)
+        with (
+            audio.read_blocks(source, sample_rate=self.sample_rate) as stream,
+            audio.read_ahead(stream) as blocks,
+        ):
+            pieces = self._cut_samples(block[None] for block in blocks)
             codes = list(self._encode_pieces(pieces, num_codebooks))
             return self._tokens(
                 codes,

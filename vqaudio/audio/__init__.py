@@ -1,6 +1,7 @@
 """Sound files in and out: mono float32 waveforms [1, S], without torch.
 
 reading     files and pipes -> checked, downmixed, resampled blocks, in constant memory
+ahead       blocks read by another thread, beside the model
 parts       a part of a file, found by seeking
 decoding    libsndfile first, PyAV for the rest
 ogg         where libsndfile may jump to in one
@@ -10,6 +11,7 @@ arrays      samples in memory, treated like those of a file
 finding     the audio files below a folder
 """
 
+from vqaudio.audio.ahead import read_ahead
 from vqaudio.audio.arrays import as_waveform
 from vqaudio.audio.decoding import AudioInfo
 from vqaudio.audio.finding import AUDIO_SUFFIXES, find_audio
@@ -30,6 +32,7 @@ __all__ = [
     "find_audio",
     "info",
     "read",
+    "read_ahead",
     "read_blocks",
     "read_part",
     "resample",

@@ -14,11 +14,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vqaudio.cli.entropy import (
+    CoderOption,
+    FileCoderOption,
+    count,
+    find_coder,
+    measured,
+    refuse_coder,
+)
 from vqaudio.cli.evaluate import compare, evaluate, usage
-from vqaudio.cli.jobs import STDIO, Job, plan_jobs, report, run_jobs, say
+from vqaudio.cli.export import detokenize_export, export, holds_rows, verify
+from vqaudio.cli.huggingface import bpe, text_tokenizer
+from vqaudio.cli.jobs import (
+    STDIO,
+    Job,
+    plan_jobs,
+    report,
+    run_jobs,
+    say,
+)
 from vqaudio.cli.options import Device, DeviceOption, ForceOption, LevelsOption, ModelOption
+from vqaudio.cli.prior import prior
 from vqaudio.cli.probe import probe
-from vqaudio.errors import TokensError, VqaudioError
+from vqaudio.errors import VqaudioError
 
 if TYPE_CHECKING:
     from vqaudio.tokenizer import Tokenizer
@@ -38,6 +56,7 @@ class TokenFormat(str, Enum):
 
     npz = "npz"
     json = "json"
+    vqa = "vqa"
 
 
 def main() -> None:
@@ -71,6 +90,7 @@ def tokenize(
     format_: Annotated[
         TokenFormat | None, typer.Option("--format", help="Of the token files; npz without it.")
     ] = None,
+    coder: CoderOption = None,
     device: DeviceOption = Device.auto,
     force: ForceOption = False,
 ) -> None:
@@ -83,16 +103,22 @@ def tokenize(
     if format_ and out and out.suffix.lower() in other_suffixes and not os.path.isdir(out):
         raise typer.BadParameter(f"--out {out} does not fit --format {format_.value}")
     jobs = plan_jobs(inputs, out, suffix=suffix, suffixes=tuple(FORMATS), find=find_audio)
+    refuse_coder(coder, jobs, suffix)
     tokenizer = _load(model, device)
+    chosen = find_coder(coder, tokenizer.fingerprint)
 
     def work(job: Job) -> str:
         tokens = _encode(tokenizer, job.source, levels)
         if job.target == STDIO:
-            sys.stdout.buffer.write(tokens.to_bytes(suffix))
+            data = tokens.to_bytes(suffix, coder=chosen)
+            sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
+            size = len(data)
         else:
-            tokens.save(job.target)
-        return f"{job.source} -> {job.target}: {_summary(tokens)}{_conversion(tokens)}"
+            tokens.save(job.target, coder=chosen)
+            size = job.target.stat().st_size
+        real = measured(tokens, job, suffix, size)
+        return f"{job.source} -> {job.target}: {_summary(tokens)}{real}{_conversion(tokens)}"
 
     run_jobs(jobs, work, force=force, verb="tokenize")
 
@@ -101,30 +127,36 @@ def tokenize(
 def detokenize(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="TOKENS...", help="Token files, folders, or - for stdin."),
+        typer.Argument(metavar="TOKENS...", help="Token files, folders, exports, or - for stdin."),
     ],
     out: Annotated[
         Path | None,
         typer.Option("--out", help=".wav, .flac or .ogg file for one input, else folder."),
     ] = None,
     model: ModelOption = None,
+    coder: FileCoderOption = None,
     device: DeviceOption = Device.auto,
     force: ForceOption = False,
 ) -> None:
     """Turn token files back into sound files, in.npz into in.wav beside it."""
     from vqaudio.audio import WRITE_FORMATS
-    from vqaudio.tokens import Tokens
+    from vqaudio.tokens import Tokens, find_token_files
 
+    if holds_rows(inputs[0]):
+        detokenize_export(inputs, out, model=model, device=device, force=force)
+        return
     jobs = plan_jobs(
-        inputs, out, suffix=".wav", suffixes=tuple(WRITE_FORMATS), find=_find_token_files
+        inputs, out, suffix=".wav", suffixes=tuple(WRITE_FORMATS), find=find_token_files
     )
     tokenizer = _load(model, device)
+    chosen = find_coder(coder, tokenizer.fingerprint)
 
     def work(job: Job) -> str:
         if job.source == STDIO:
-            tokens = Tokens.from_bytes(sys.stdin.buffer.read(), "standard input")
+            data = sys.stdin.buffer.read()
+            tokens = Tokens.from_bytes(data, "standard input", coder=chosen)
         else:
-            tokens = Tokens.load(job.source)
+            tokens = Tokens.load(job.source, coder=chosen)
         _decode(tokenizer, tokens, job.target)
         return f"{job.source} -> {job.target}: {_sound_summary(tokens)}"
 
@@ -165,11 +197,11 @@ def describe(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a model or a token file is: rates, levels, sizes, latency, origin."""
-    from vqaudio.describe import describe_model, describe_tokens, to_lines
-    from vqaudio.tokens import FORMATS, Tokens
+    from vqaudio.describe import describe_model, describe_token_file, to_lines
+    from vqaudio.tokens import FORMATS
 
     if target is not None and Path(target).suffix.lower() in FORMATS:
-        facts = describe_tokens(Tokens.load(target))
+        facts = describe_token_file(Path(target))
     else:
         from vqaudio.checkpoint import find_model
 
@@ -263,8 +295,10 @@ def doctor(
     say(json.dumps(diagnosis.facts(), indent=2) if as_json else "\n".join(diagnosis.lines()))
 
 
-for command in (evaluate, compare, usage, probe):
+for command in (evaluate, compare, usage, count, probe, export, verify, text_tokenizer, bpe):
     app.command()(command)
+
+app.add_typer(prior, name="prior")
 
 
 @app.command()
@@ -287,21 +321,6 @@ def _load(model: str | None, device: Device) -> Tokenizer:
     from vqaudio.tokenizer import load
 
     return load(model, device=device.value)
-
-
-def _find_token_files(folder: Path) -> list[Path]:
-    from vqaudio.tokens import FORMATS
-
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in FORMATS
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise TokensError(f"{folder} holds no token file ({' or '.join(FORMATS)})")
-    return found
 
 
 def _encode(tokenizer: Tokenizer, source: Path, levels: int | None) -> Tokens:

@@ -133,7 +133,7 @@ def _with_texts(recordings: Sequence[Recording]) -> list[Recording]:
     for name, utterance in recordings:
         parent = utterance.path.parent
         if parent not in texts:
-            texts[parent] = _transcripts(parent)
+            texts[parent] = transcripts(parent)
         text = texts[parent].get(utterance.path.stem)
         if text:
             utterance = replace(utterance, text=text)
@@ -141,7 +141,7 @@ def _with_texts(recordings: Sequence[Recording]) -> list[Recording]:
     return found
 
 
-def _transcripts(parent: Path) -> dict[str, str]:
+def transcripts(parent: Path) -> dict[str, str]:
     """Stem of a sound file -> what is said in it, for the files of one folder."""
     found = {}
     for path in sorted(parent.glob("*.txt")):

@@ -1,0 +1,98 @@
+"""Commands for language models of transformers: text-tokenizer, bpe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vqaudio.cli.jobs import refuse_to_overwrite, say
+from vqaudio.cli.options import ForceOption, LevelsOption, ModelOption
+from vqaudio.errors import TokensError
+
+if TYPE_CHECKING:
+    from vqaudio.tokens import Tokens
+
+
+def text_tokenizer(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    base: Annotated[
+        str | None,
+        typer.Option(
+            "--base", help="Text tokenizer: folder, or name on the hub; only sound without it."
+        ),
+    ] = None,
+    model: ModelOption = None,
+    pattern: Annotated[
+        str, typer.Option("--pattern", help="Order of the codes: flatten or coarse-first.")
+    ] = "flatten",
+    levels: LevelsOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Add the codes of a model to a text tokenizer of transformers, as tokens like <a0_17>."""
+    refuse_to_overwrite(out, force=force)
+    from vqaudio.huggingface import AudioTextProcessor
+    from vqaudio.tokenizer import load
+
+    tokenizer = load(model, device="cpu")
+    processor = AudioTextProcessor.build(base, tokenizer, pattern=pattern, num_codebooks=levels)
+    processor.save_pretrained(out)
+    size = processor.layout.vocabulary.size
+    say(
+        f"{base or 'no text'} + {size} tokens of model {tokenizer.fingerprint} -> {out}: "
+        f"{len(processor.tokenizer)} tokens, sound from id {processor.offset} on"
+    )
+
+
+def bpe(
+    tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="Folder of token files.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    vocab_size: Annotated[
+        int, typer.Option("--vocab-size", min=1, help="Ids in all: the codes, and their merges.")
+    ],
+    levels: LevelsOption = None,
+    force: ForceOption = False,
+) -> None:
+    """Learn which codes often come together, and give each such group one id.
+
+    Every tenth file is not learned from, where there are as many, to say how much shorter it gets.
+    """
+    refuse_to_overwrite(out, force=force)
+    from vqaudio.huggingface import train_bpe
+    from vqaudio.tokens import find_token_files
+
+    paths = find_token_files(tokens) if tokens.is_dir() else [tokens]
+    sounds = _load(paths, levels)
+    held_out = sounds[9::10]
+    learned = [sound for place, sound in enumerate(sounds) if place % 10 != 9]
+    first = sounds[0]
+    trained = train_bpe(
+        [sound.codes for sound in learned], first.codebook_sizes, vocab_size, model=first.model
+    )
+    trained.save(out)
+    asked = held_out or learned
+    ratio = trained.compression(sound.codes for sound in asked)
+    kind = "not learned from" if held_out else "learned from"
+    say(
+        f"{len(learned)} files -> {out}: {trained.vocab_size} ids for {trained.num_codes} codes; "
+        f"{ratio:.2f} codes per id in {len(asked)} files {kind}"
+    )
+
+
+def _load(paths: list[Path], levels: int | None) -> list[Tokens]:
+    """Raises TokensError when they are not all of one model and as many levels."""
+    from vqaudio.tokens import Tokens
+
+    sounds: list[Tokens] = []
+    for path in paths:
+        tokens = Tokens.load(path)
+        tokens = tokens if levels is None else tokens.first(levels)
+        like = sounds[0] if sounds else tokens
+        if (tokens.model, tokens.codebook_sizes) != (like.model, like.codebook_sizes):
+            raise TokensError(
+                f"{path} has codes of another model or other levels than {paths[0]}: give tokens "
+                "of one model, and --levels where some have fewer"
+            )
+        sounds.append(tokens)
+    return sounds
