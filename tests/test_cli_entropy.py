@@ -134,7 +134,7 @@ def test_count_refuses(here: Path) -> None:
     (here / "empty").mkdir()
     tokens.save("tokens/a.npz")
     tokens.first(2).save("tokens/b.npz")
-    assert "b.npz has codes of another model or other levels" in refused("count", "tokens", "t.npz")
+    assert "b.npz has 2 levels of model" in refused("count", "tokens", "t.npz")
     assert "empty holds no token file" in refused("count", "empty", "t.npz")
     assert "missing does not exist" in refused("count", "missing", "t.npz")
     (here / "old.npz").write_bytes(b"precious")

@@ -386,8 +386,7 @@ def test_reading_ahead_keeps_order_and_errors() -> None:
 
     seen: list[int] = []
     with pytest.raises(AudioError, match="broken"), audio.read_ahead(blocks()) as ahead:
-        for block in ahead:
-            seen.append(block)
+        seen.extend(ahead)
     assert seen == [0, 1, 2, 3, 4]
     with audio.read_ahead(iter(range(100))) as ahead:
         assert next(ahead) == 0, "and what is not wanted is not read"

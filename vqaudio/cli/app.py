@@ -23,7 +23,7 @@ from vqaudio.cli.entropy import (
     refuse_coder,
 )
 from vqaudio.cli.evaluate import compare, evaluate, usage
-from vqaudio.cli.export import detokenize_export, export, holds_rows, verify
+from vqaudio.cli.export import detokenize_export, export, verify
 from vqaudio.cli.huggingface import bpe, text_tokenizer
 from vqaudio.cli.jobs import (
     STDIO,
@@ -140,6 +140,7 @@ def detokenize(
 ) -> None:
     """Turn token files back into sound files, in.npz into in.wav beside it."""
     from vqaudio.audio import WRITE_FORMATS
+    from vqaudio.export import holds_rows
     from vqaudio.tokens import Tokens, find_token_files
 
     if holds_rows(inputs[0]):

@@ -120,30 +120,26 @@ def _count_recordings(data: Path, model: str | None, device: Device) -> Frequenc
     return Frequencies.of(found.counts, found.fingerprint)
 
 
-def _count_tokens(folder: Path) -> Frequencies:
+def _count_tokens(source: Path) -> Frequencies:
     from vqaudio.entropy import Frequencies, count
-    from vqaudio.tokens import Tokens, find_token_files
+    from vqaudio.export import read_rows
 
-    first, *paths = find_token_files(folder)
-    tokens = Tokens.load(first)
-    like = tokens.model, tokens.codebook_sizes
-    totals = count(tokens.codes, tokens.codebook_sizes)
-    for path in paths:
-        tokens = Tokens.load(path)
-        if (tokens.model, tokens.codebook_sizes) != like:
-            raise TokensError(
-                f"{path} has codes of another model or other levels than {first}: count tokens of "
-                "one model, with all levels"
-            )
-        for total, level in zip(totals, count(tokens.codes, tokens.codebook_sizes), strict=True):
+    rows = (row.tokens for row in read_rows(source))
+    first = next(rows)
+    totals = count(first.codes, first.codebook_sizes)
+    for tokens in rows:
+        for total, level in zip(totals, count(tokens.codes, first.codebook_sizes), strict=True):
             total += level
-    return Frequencies.of(totals, tokens.model)
+    return Frequencies.of(totals, first.model)
 
 
 def _holds_tokens(data: Path) -> bool:
-    """Whether it is a folder without sound, which is no Kaldi manifest either."""
+    """Whether it is an export, or a folder without sound that is no Kaldi manifest either."""
     from vqaudio.audio import find_audio
+    from vqaudio.export import holds_rows
 
+    if holds_rows(data):
+        return True
     if not data.is_dir() or (data / "wav.scp").exists():
         return False
     try:

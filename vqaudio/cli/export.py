@@ -120,13 +120,6 @@ def verify(
         raise typer.Exit(1)
 
 
-def holds_rows(source: Path) -> bool:
-    """Whether it is an export or one of its shards, rather than token files."""
-    from vqaudio.export import is_export, is_shard
-
-    return is_export(source) or (is_shard(source) and source.is_file())
-
-
 def detokenize_export(
     sources: Sequence[Path], out: Path | None, *, model: str | None, device: Device, force: bool
 ) -> None:

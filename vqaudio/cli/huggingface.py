@@ -9,10 +9,9 @@ import typer
 
 from vqaudio.cli.jobs import refuse_to_overwrite, say
 from vqaudio.cli.options import ForceOption, LevelsOption, ModelOption
-from vqaudio.errors import TokensError
 
 if TYPE_CHECKING:
-    from vqaudio.tokens import Tokens
+    pass
 
 
 def text_tokenizer(
@@ -46,7 +45,9 @@ def text_tokenizer(
 
 
 def bpe(
-    tokens: Annotated[Path, typer.Argument(metavar="TOKENS", help="Folder of token files.")],
+    tokens: Annotated[
+        Path, typer.Argument(metavar="TOKENS", help="Export, or folder of token files.")
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     vocab_size: Annotated[
         int, typer.Option("--vocab-size", min=1, help="Ids in all: the codes, and their merges.")
@@ -59,11 +60,10 @@ def bpe(
     Every tenth file is not learned from, where there are as many, to say how much shorter it gets.
     """
     refuse_to_overwrite(out, force=force)
+    from vqaudio.export import read_rows
     from vqaudio.huggingface import train_bpe
-    from vqaudio.tokens import find_token_files
 
-    paths = find_token_files(tokens) if tokens.is_dir() else [tokens]
-    sounds = _load(paths, levels)
+    sounds = [row.tokens for row in read_rows(tokens, levels=levels)]
     held_out = sounds[9::10]
     learned = [sound for place, sound in enumerate(sounds) if place % 10 != 9]
     first = sounds[0]
@@ -78,21 +78,3 @@ def bpe(
         f"{len(learned)} files -> {out}: {trained.vocab_size} ids for {trained.num_codes} codes; "
         f"{ratio:.2f} codes per id in {len(asked)} files {kind}"
     )
-
-
-def _load(paths: list[Path], levels: int | None) -> list[Tokens]:
-    """Raises TokensError when they are not all of one model and as many levels."""
-    from vqaudio.tokens import Tokens
-
-    sounds: list[Tokens] = []
-    for path in paths:
-        tokens = Tokens.load(path)
-        tokens = tokens if levels is None else tokens.first(levels)
-        like = sounds[0] if sounds else tokens
-        if (tokens.model, tokens.codebook_sizes) != (like.model, like.codebook_sizes):
-            raise TokensError(
-                f"{path} has codes of another model or other levels than {paths[0]}: give tokens "
-                "of one model, and --levels where some have fewer"
-            )
-        sounds.append(tokens)
-    return sounds

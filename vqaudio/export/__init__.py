@@ -7,6 +7,7 @@ formats/    rows -> files, and back
 shard       one shard, written, read back, renamed
 run         all shards, by whichever executor
 reading     the rows of an export
+sources     tokens wherever they lie
 verify      an export read again
 storage     local folders and stores
 """
@@ -18,6 +19,7 @@ from vqaudio.export.reading import is_export, is_shard, read_export, read_header
 from vqaudio.export.row import Row
 from vqaudio.export.run import Executor, Order, export, in_processes, in_this_process
 from vqaudio.export.shard import Task, export_shard
+from vqaudio.export.sources import holds_rows, read_rows
 from vqaudio.export.summary import Summary
 from vqaudio.export.verify import Verified, verify
 
@@ -34,11 +36,13 @@ __all__ = [
     "Verified",
     "export",
     "export_shard",
+    "holds_rows",
     "in_processes",
     "in_this_process",
     "is_export",
     "is_shard",
     "read_export",
     "read_header",
+    "read_rows",
     "verify",
 ]

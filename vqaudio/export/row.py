@@ -15,7 +15,7 @@ from vqaudio.tokens import Source, Tokens
 
 @dataclass(frozen=True)
 class Row:
-    """One recording of an export."""
+    """One recording of an export, or one token file."""
 
     id: str
     """Its name, which no other recording of the export has."""
@@ -23,7 +23,7 @@ class Row:
     path: str
     """Of the file, relative to what was exported where it lies there."""
     sha256: str
-    """Of the file, in hexadecimal."""
+    """Of the file, in hexadecimal; empty where nobody knows."""
     start: float = 0.0
     """Seconds into the file, where the recording is a part of it."""
     speaker: str | None = None

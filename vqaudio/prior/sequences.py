@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqaudio.corpora.splitting import held_out
-from vqaudio.errors import TokensError
-from vqaudio.export import is_export, is_shard, read_export
-from vqaudio.tokens import Tokens, find_token_files
+from vqaudio.export import read_rows
 
 
 class Sequence(NamedTuple):
@@ -60,39 +58,13 @@ def read_token_set(path: Path, levels: int | None = None) -> TokenSet:
 
     `levels` takes the first so many codebooks.
 
-    Raises TokensError where there are none, where they are of several models, and where they have
-    fewer levels.
+    Raises TokensError as `read_rows`.
     """
-    sequences = []
-    facts: tuple[str, int, int, tuple[int, ...]] | None = None
-    for name, tokens, speaker, text in _rows(path):
-        if levels is not None:
-            tokens = tokens.first(levels)
-        own = (tokens.model, tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes)
-        if facts is None:
-            facts = own
-        elif own != facts:
-            raise TokensError(
-                f"{path} holds tokens of several kinds: {name} is of model {tokens.model} with "
-                f"{tokens.num_codebooks} levels, others of model {facts[0]} with {len(facts[3])}"
-            )
-        sequences.append(Sequence(name, tokens.codes, speaker or name, text))
-    if facts is None:
-        raise TokensError(f"{path} holds no tokens: name an export, or a folder of token files")
-    return TokenSet(sequences, *facts)
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Tokens, str | None, str | None]]:
-    """Name, tokens, speaker, text."""
-    if is_export(path) or (path.is_file() and is_shard(path)):
-        for row in read_export(path):
-            yield row.id, row.tokens, row.speaker, row.text
-        return
-    if not path.is_dir():
-        yield path.name, Tokens.load(path), None, None
-        return
-    for file in find_token_files(path):
-        inner = file.relative_to(path)
-        # As in a folder of recordings: the first sub-folder names the speaker.
-        speaker = inner.parts[0] if len(inner.parts) > 1 else None
-        yield inner.as_posix(), Tokens.load(file), speaker, None
+    rows = read_rows(path, levels=levels)
+    first = next(rows)
+    like = first.tokens
+    sequences = [
+        Sequence(row.id, row.tokens.codes, row.speaker or row.id, row.text)
+        for row in chain([first], rows)
+    ]
+    return TokenSet(sequences, like.model, like.sample_rate, like.hop_length, like.codebook_sizes)
