@@ -5,8 +5,8 @@
 Of recordings below DIR, which nobody trained on, the first 3 seconds are the prompt. What follows
 for 4 seconds is measured four times: as it was recorded, as the tokenizer decodes it, as the prior
 draws it, and drawn code by code by the table of frequencies in the box, which knows no order.
-DNSMOS says how natural it sounds, the rest how speech moves: the share of voiced frames, the pitch of
-these, how often voice sets in, and the spread of the level of frames of 20 ms. Means with 95 %
+DNSMOS says how natural it sounds, the rest how speech moves: the share of voiced frames, the pitch
+of these, how often voice sets in, and the spread of the level of frames of 20 ms. Means with 95 %
 bootstrap intervals over recordings; the same call prints the same figures.
 """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import soundfile
 from shell import done, refused, speak
 
 from vqaudio import Tokens, load
+from vqaudio.prior import load_prior
 
 TINY = [
     *("--set", "prior={width: 16, heads: 1, layers: 1, context_frames: 50}"),
@@ -36,15 +39,79 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_training_says_on_what(trained: Path) -> None:
+    """The first lines of all that reaches the terminal: no library says anything of its own."""
+    call = ("prior", "train", str(trained / "tokens"), str(trained / "run"), *TINY)
+    lines = done(*call).err.splitlines()  # finished already, and said again
+    assert lines[0].startswith("training: 4 sounds, 0.00 hours, speakers: 2")
+    assert lines[1].startswith("held out: 2 sounds, 0.00 hours, speakers: 1")
+    assert lines[2].startswith("prior: 0.14 M parameters on c")
+    assert lines[2].endswith(", delay of 8 levels, windows of 1.0 s")
+    assert [line for line in lines[3:] if not line.startswith("step ")] == []
+
+
+@pytest.mark.parametrize("condition", ["speaker", "text"])
+def test_speech_is_drawn_on_a_condition(trained: Path, tmp_path: Path, condition: str) -> None:
+    shards, run, out = (str(tmp_path / name) for name in ("shards", "run", "out.npz"))
+    recordings = tmp_path / "recordings"
+    for sound in sorted(trained.glob("*-*.wav")):
+        target = recordings / sound.name[0] / sound.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(sound.read_bytes())
+        target.with_suffix(".txt").write_text(f"das ist {sound.stem}, schön", encoding="utf-8")
+    done("export", str(recordings), shards, "--format", "jsonl")
+    result = done("prior", "train", shards, run, *TINY, "--set", f"prior.condition={condition}")
+    assert f"of 8 levels, told the {condition}, windows of" in result.err
+    assert done("prior", "score", run, shards).out.startswith(b"5 sounds, ")
+    [name, *_] = load_prior(Path(run)).prior.speakers or ["das ist neu, schön"]
+    for told in ([f"--{condition}", name], []):
+        done("prior", "sample", run, out, "--seconds", "1.5", "--force", *told)
+        assert Tokens.load(out).codes.shape == (8, 75)
+    coded = str(tmp_path / "in.vqa")
+    done("tokenize", str(trained / "in.wav"), "--out", coded, "--coder", run)
+    done("detokenize", coded, "--coder", run, "--out", str(tmp_path / "again.wav"))
+
+
+def test_nobody_waits_for_torch_to_be_told_of_a_slip(tmp_path: Path) -> None:
+    code = """
+        import sys
+        from vqaudio.cli import main
+        for arguments in (
+            ["--help"],
+            ["prior", "--help"],
+            ["prior", "sample", "--help"],
+            ["prior", "sample", "run"],
+            ["prior", "sample", "run", "out.mp3"],
+            ["prior", "sample", "run", "."],
+            ["prior", "sample", "run", "out.wav", "--top-p", "2"],
+            ["prior", "sample", "run", "out.wav", "--temperature", "0"],
+            ["prior", "train", "tokens"],
+            ["prior", "score", "run", "tokens", "--device", "abacus"],
+            ["export", "here", "there", "--format", "mp3"],
+            ["text-tokenizer", "."],
+            ["text-tokenizer", "out", "--pattern", "delay"],
+            ["bpe", "tokens", "."],
+        ):
+            sys.argv = ["vqaudio", *arguments]
+            try:
+                main()
+            except SystemExit as stop:
+                assert bool(stop.code) != ("--help" in arguments), arguments
+        print(sorted({"torch", "transformers", "scipy", "pyarrow"} & set(sys.modules)))
+    """
+    code = "\n".join(line[8:] for line in code.splitlines())
+    call = [sys.executable, "-c", code]
+    finished = subprocess.run(call, capture_output=True, check=True, cwd=tmp_path)
+    assert finished.stdout.decode().splitlines()[-1] == "[]"
+
+
 def test_a_prior_is_scored_beside_a_table(trained: Path) -> None:
     run, tokens = str(trained / "run"), str(trained / "tokens")
     facts = json.loads(done("prior", "score", run, tokens, "--json").out)
     assert facts["sounds"] == 6
     assert facts["nominal_bitrate"] == 4000
     assert 3500 < facts["bitrate"] < 5000
-    assert facts["saved_by_prior"] == pytest.approx(
-        facts["static_bitrate"] - facts["bitrate"], rel=0.2
-    )
+    assert facts["saved_by_prior"] == pytest.approx(facts["static_bitrate"] - facts["bitrate"])
     assert 0 < facts["zeroth_order_bitrate"] < 4000
     text = done("prior", "score", run, tokens, "--held-out").out.decode()
     assert text.startswith("2 sounds, ")
@@ -89,11 +156,16 @@ def test_what_does_not_fit_is_said(trained: Path, tmp_path: Path) -> None:
     run, tokens = str(trained / "run"), str(trained / "tokens")
     out = str(tmp_path / "x.wav")
     assert "no prior at" in refused("prior", "sample", str(tmp_path), out)
-    assert "top-p must be above 0" in refused("prior", "sample", run, out, "--top-p", "2")
+    prompt = ("--prompt", str(trained / "in.wav"), "--seconds", "1")
+    assert "the prompt lasts 1.50 s, and 1.00 s are" in refused(
+        "prior", "sample", run, out, *prompt
+    )
     assert "does not know a speaker 'me'" in refused("prior", "sample", run, out, "--speaker", "me")
     assert "holds no token file" in refused("prior", "score", run, str(tmp_path))
     assert "they differ in prior" in refused("prior", "train", tokens, run, "--set", "steps=4")
     own = str(tmp_path / "own")
+    message = refused("prior", "train", tokens, own, "--set", "prior.condition=text")
+    assert "prior.condition is text, and no text is known" in message
     assert "prior.levels" in refused("prior", "train", tokens, own, "--set", "prior.levels=0")
     alone = tmp_path / "alone"
     (alone / "s0").mkdir(parents=True)

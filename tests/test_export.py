@@ -18,7 +18,7 @@ import soundfile
 import torch
 from exports import SAMPLE_RATE, SHARD_HOURS, UNREADABLE, make_corpus, make_model, sound, whole
 
-from vqaudio import AudioError, CorpusError, Tokenizer, VqaudioError, audio
+from vqaudio import AudioError, CorpusError, Tokenizer, TokensError, VqaudioError, audio
 from vqaudio.checkpoint import load_model, save_model
 from vqaudio.export import (
     Order,
@@ -31,9 +31,12 @@ from vqaudio.export import (
     read_export,
     verify,
 )
-from vqaudio.export.encoding import encode_sounds
+from vqaudio.export.encoding import _is_whole, encode_sounds
 from vqaudio.export.formats import FORMATS
+from vqaudio.export.header import Header
 from vqaudio.export.listing import find_sounds
+from vqaudio.export.plan import Plan
+from vqaudio.export.sound import Sound
 
 Asked = Callable[..., Order]
 
@@ -188,6 +191,31 @@ def test_another_plan_is_refused(asked: Asked, model: Path, tmp_path: Path) -> N
     assert whole(tmp_path / "out") == before
 
 
+def test_files_of_others_stay(asked: Asked, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("index.json", ".index.html", ".shard-notes"):
+        (out / name).write_text("mine")
+    for force in (False, True):
+        with pytest.raises(VqaudioError, match=r"holds other files \(index.json\): name a folder"):
+            export(asked(), force=force)
+    assert sorted(whole(out)) == [".index.html", ".shard-notes", "index.json"]
+    (out / "index.json").unlink()
+    export(asked(format="npz"))
+    (out / "anna" / "README").write_text("mine")
+    # As kills leave shards: without a manifest, and with files of another size.
+    (out / "shard-00000.json").unlink()
+    (out / "anna" / "2.wav.npz").write_bytes(b"")
+    export(asked(shard_hours=1.0), force=True)
+    assert sorted(whole(out)) == [
+        *(".index.html", ".shard-notes", "anna/README", "index.json", "plan.json"),
+        *("shard-00000.json", "shard-00000.jsonl", "unreadable.jsonl"),
+    ]
+    (out / "plan.json").write_text("{}")
+    with pytest.raises(VqaudioError, match="is no plan of an export, or a damaged one: name"):
+        export(asked(), force=True)
+
+
 def test_two_at_once_are_refused(asked: Asked) -> None:
     def meanwhile(tasks: Any, advance: Any) -> Iterator[Any]:
         with pytest.raises(VqaudioError, match="another export is writing"):
@@ -226,6 +254,8 @@ def test_long_files_and_parts_of_files(
         {"audio_filepath": "long.flac", "offset": 1.5, "duration": 0.75, "text": "part"},
         {"audio_filepath": "long.flac", "offset": 1.5, "duration": 0.75, "text": "again"},
         {"audio_filepath": "broken.flac"},
+        {"audio_filepath": "missing.flac", "speaker": "x"},
+        {"audio_filepath": "long.flac", "offset": 99},
     ]
     manifest = tmp_path / "list.jsonl"
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
@@ -239,8 +269,11 @@ def test_long_files_and_parts_of_files(
     tokenizer = Tokenizer(load_model(model), device=torch.device("cpu"))
     assert rows[0].tokens == tokenizer.encode_file(tmp_path / "long.flac")
     assert rows[1].tokens.num_samples == 1200
-    assert [one.id for one in index.unreadable] == ["broken.flac"]
-    assert "damaged after" in index.unreadable[0].reason
+    reasons = {one.id: one.reason for one in index.unreadable}
+    assert reasons.keys() == {"broken.flac", "missing.flac", "long.flac@99.0"}
+    assert "damaged after" in reasons["broken.flac"]
+    assert "cannot read missing.flac: No such file" in reasons["missing.flac"]
+    assert "the utterance starts at 99 s" in reasons["long.flac@99.0"]
 
 
 def test_unreadable_files_and_retry(asked: Asked, corpus: Path, tmp_path: Path) -> None:
@@ -262,6 +295,56 @@ def test_unreadable_files_and_retry(asked: Asked, corpus: Path, tmp_path: Path) 
     assert whole(tmp_path / "out") == whole(tmp_path / "good")
 
 
+def test_a_disk_that_goes_away(asked: Asked, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    for speaker in ("a", "b"):
+        (data / speaker).mkdir(parents=True)
+        for number in range(2):
+            soundfile.write(data / speaker / f"{number}.wav", sound(1.0, number), SAMPLE_RATE)
+    order = asked(data=str(data), shard_hours=2 / 3600)
+    export(order._replace(out=str(tmp_path / "good")))
+
+    def unplug(tasks: Any, advance: Any) -> Iterator[Any]:
+        for task in tasks:
+            yield export_shard(task)
+            (data / "b").rename(tmp_path / "b")
+
+    with pytest.raises(VqaudioError, match=r"none of 2 recordings is to be had \(b/0.wav does not"):
+        export(order, executor=unplug)
+    (tmp_path / "b").rename(data / "b")
+    export(order)
+    assert whole(tmp_path / "out") == whole(tmp_path / "good")
+
+
+def test_a_shard_of_nothing_is_tried_again(asked: Asked, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for number in range(2):
+        soundfile.write(data / f"{number}.wav", sound(1.0, number), SAMPLE_RATE)
+    order = asked(data=str(data), shard_hours=0.0)
+
+    def unplug(tasks: Any, advance: Any) -> Iterator[Any]:
+        (data / "1.wav").rename(tmp_path / "1.wav")
+        yield from map(export_shard, tasks)
+        (tmp_path / "1.wav").rename(data / "1.wav")
+
+    assert export(order, executor=unplug).rows == 1
+    assert export(order).rows == 2
+
+
+def test_a_part_of_a_file_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", sound(2.0, 1), SAMPLE_RATE)
+    for seconds, whole_file in ((1.0, False), (2.0, True)):
+        part = Sound("a", "a.wav", "a.wav", seconds)
+        assert _is_whole(part, None, str(tmp_path / "a.wav")) == whole_file
+
+
+def test_shards_sort_in_their_order() -> None:
+    header = Header("model", 16_000, 320, (1024,))
+    plan = Plan("jsonl", header, 1.0, "", 0, 0.0, ((0, 1),) * 100_001)
+    assert (plan.names[0], plan.names[-1]) == ("shard-000000", "shard-100000")
+
+
 def test_nothing_to_export(asked: Asked, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(CorpusError, match="holds no audio file"):
@@ -272,6 +355,10 @@ def test_nothing_to_export(asked: Asked, tmp_path: Path) -> None:
         export(asked(corpus="nonsense"))
     with pytest.raises(CorpusError, match="name it with --corpus"):
         export(asked(splits=("train",)))
+    with pytest.raises(VqaudioError, match="nan hours are no length of a shard"):
+        export(asked(shard_hours=float("nan")))
+    with pytest.raises(TokensError, match="0 levels asked for"):
+        export(asked(levels=0))
     assert not (tmp_path / "out").exists()
     for suffix in ("a", "b"):
         nan = np.full(100, np.nan, np.float32)

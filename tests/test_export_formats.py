@@ -11,10 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from exports import SHARD_HOURS, make_corpus, make_model
+import soundfile
+from exports import SAMPLE_RATE, SHARD_HOURS, make_corpus, make_model, sound
 
 from vqaudio import Tokenizer, Tokens, TokensError, VqaudioError, load
-from vqaudio.export import FORMATS, Index, Order, Row, export, read_export, read_header
+from vqaudio.export import (
+    FORMATS,
+    Header,
+    Index,
+    Order,
+    Row,
+    export,
+    read_export,
+    read_header,
+    verify,
+)
 from vqaudio.patterns import PATTERNS, Vocabulary, restore
 
 pytest.importorskip("pyarrow", reason="needs vqaudio[export]")
@@ -96,6 +107,28 @@ def test_what_is_read_is_what_each_file_gives_by_itself(
     assert by_shard == rows
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_any_name_that_a_file_can_have(format: str, model: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    names = [
+        *("new\nline.wav", "tab\t.wav", "\u2028.wav", "%41.wav", "A.wav", "__x__/y.wav", "x.wav"),
+        *("x.wav.npz/y.wav", "back\\slash.wav", "#2.wav", f"{'L' * 251}.wav", f"{'ж' * 125}.wav"),
+        *("\udcff.wav", "\\udcff.wav"),  # the first is no Unicode, and is written as the second
+    ]
+    for number, name in enumerate(names):
+        (data / name).parent.mkdir(parents=True, exist_ok=True)
+        wave = io.BytesIO()
+        soundfile.write(wave, sound(0.1 + number / 50, number), SAMPLE_RATE, format="WAV")
+        (data / name).write_bytes(wave.getvalue())
+    pattern = "flatten" if format == "megatron" else None
+    run(data, model, tmp_path / "out", format, pattern)
+    rows = list(read_export(tmp_path / "out"))
+    given = {name.encode("utf-8", "backslashreplace").decode() for name in names}
+    assert {row.id for row in rows} == {*given, "\\udcff.wav#2"}
+    assert len({row.tokens.num_samples for row in rows}) == len(rows) == len(names)
+    assert verify(str(tmp_path / "out")).faults == ()
+
+
 def test_parquet_for_datasets_and_pandas(
     corpus: Path, model: Path, expected: dict[str, Tokens], tmp_path: Path
 ) -> None:
@@ -110,13 +143,17 @@ def test_parquet_for_datasets_and_pandas(
     assert found["id"][:] == list(expected)
     assert found[3]["codes"] == expected["anna/2.wav"].codes.tolist()
     assert found.features["codes"].feature.feature.dtype == "uint16"
+    for kind, dtype in (("numpy", "int64"), ("torch", "torch.int64")):
+        codes = found.with_format(kind)[3]["codes"]
+        assert (str(codes.dtype), list(codes.shape)) == (dtype, [3, 100])
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(tmp_path / "out" / "shard-00000.parquet")
     assert json.loads(schema.metadata[b"vqaudio"])["codebook_sizes"] == [16, 16, 16]
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # it closes none of them
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_webdataset(corpus: Path, model: Path, expected: dict[str, Tokens], tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     run(corpus, model, tmp_path / "out", "webdataset", "flatten")
@@ -163,7 +200,7 @@ def test_npz_files_are_token_files(
 
 
 def read_megatron(prefix: Path) -> list[np.ndarray]:
-    """As Megatron-LM's `_IndexReader` reads; none of vqaudio's code."""
+    """As `_IndexReader` of megatron/core/datasets/indexed_dataset.py reads; none of vqaudio."""
     index = io.BytesIO(prefix.with_suffix(".idx").read_bytes())
     assert index.read(9) == b"MMIDIDX\x00\x00"
     version, code, sequences, documents = struct.unpack("<QBQQ", index.read(25))
@@ -175,6 +212,7 @@ def read_megatron(prefix: Path) -> list[np.ndarray]:
     assert index.read() == b""
     assert bounds.tolist() == list(range(sequences + 1))
     data = prefix.with_suffix(".bin").read_bytes()
+    assert len(data) == lengths.sum() * np.dtype(dtype).itemsize
     return [
         np.frombuffer(data, dtype, length, pointer)
         for length, pointer in zip(lengths, pointers, strict=True)
@@ -193,6 +231,19 @@ def test_megatron(corpus: Path, model: Path, expected: dict[str, Tokens], tmp_pa
         assert document.dtype == np.uint16
         assert (document[0], document[-1]) == (vocabulary.begin, vocabulary.end)
         assert (restore(document, (16, 16, 16), "coarse-first") == tokens.codes).all()
+
+
+def test_megatron_of_many_ids(tmp_path: Path) -> None:
+    sizes = (40_000, 40_000)
+    header = Header("model", 16_000, 320, sizes, "flatten")
+    codes = np.array([[0, 39_999], [1, 39_998]], np.uint16)
+    tokens = Tokens(
+        codes, num_samples=640, sample_rate=16_000, hop_length=320, codebook_sizes=sizes, model="m"
+    )
+    FORMATS["megatron"].write(tmp_path / "a.idx", header, [Row("a", tokens, "a", "")] * 2)
+    first, second = read_megatron(tmp_path / "a")
+    assert first.dtype == np.int32
+    assert first.tolist() == second.tolist() == [1, 5, 40_006, 40_004, 80_003, 2]
 
 
 def test_formats_refuse_what_they_cannot_hold(corpus: Path, model: Path, tmp_path: Path) -> None:

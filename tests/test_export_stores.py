@@ -127,6 +127,10 @@ def test_what_a_store_lacks(store: str, model: Path, tmp_path: Path) -> None:
     with pytest.raises(VqaudioError, match="cannot use nonsense://x"):
         run("nonsense://x", tmp_path / "out", model)
     fsspec.filesystem("memory").pipe("/bucket/list.txt", b"missing.wav\n")
+    line = {"audio_filepath": f"{store}/corpus/alone.wav", "duration": float("nan")}
+    fsspec.filesystem("memory").pipe("/bucket/nan.jsonl", json.dumps(line).encode())
+    with pytest.raises(CorpusError, match=r"/nan.jsonl, line 1: from 0 s on nan s are no part"):
+        run(f"{store}/nan.jsonl", tmp_path / "out", model)
     with pytest.raises(CorpusError, match=r"list\.txt: cannot read .*missing\.wav"):
         run(f"{store}/list.txt", tmp_path / "out", model)
 

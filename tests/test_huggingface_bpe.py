@@ -15,10 +15,12 @@ from shell import vqaudio as run
 from text_tokenizers import save
 
 import vqaudio
+from vqaudio.cli.huggingface import TextPattern
 from vqaudio.errors import TokensError
 from vqaudio.huggingface import AudioBpe, AudioTextProcessor, Layout, train_bpe
 from vqaudio.huggingface.bpe import MAX_CODES, WORD, _to_places, _to_text
 from vqaudio.huggingface.layout import FILE
+from vqaudio.huggingface.reading import READERS
 from vqaudio.patterns import Vocabulary
 
 tokenizers = pytest.importorskip("tokenizers", reason="needs vqaudio[hf]")
@@ -220,8 +222,9 @@ def test_the_command_adds_sound_to_a_text_tokenizer(tmp_path: Path) -> None:
     assert run("text-tokenizer", tmp_path / "out", "--levels", 1, "--force").code == 0
     assert AudioTextProcessor.from_pretrained(tmp_path / "out").offset == 0
     wrong = run("text-tokenizer", tmp_path / "no", "--pattern", "delay")
-    assert wrong.code == 1
-    assert "delay has a row for each level" in wrong.err
+    assert wrong.code == 2
+    assert "flatten" in wrong.err
+    assert {pattern.value for pattern in TextPattern} == set(READERS)
     absent = run("text-tokenizer", tmp_path / "no", "--base", tmp_path / "absent")
     assert absent.code == 1
     assert "there is no text tokenizer at" in absent.err

@@ -86,6 +86,10 @@ def test_wrong_arguments_are_named() -> None:
         arrange(CODES, (4, 2, 2), "flatten")
     with pytest.raises(TokensError, match="id 9 is no code of level 1, which has ids from 5"):
         arrange(CODES + 1, SIZES, "flatten")
+    with pytest.raises(TokensError, match="codes of float64 came: they are integers"):
+        arrange(CODES + 0.5, SIZES, "flatten")
+    with pytest.raises(TokensError, match="codes beyond 16 bits came"):
+        arrange(CODES + np.int64(2**32), SIZES, "flatten")
     with pytest.raises(TokensError, match="8 ids are no coarse-first sequence of 4 levels"):
         restore(np.arange(8), (2,) * 4, "coarse-first")
 

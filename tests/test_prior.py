@@ -1,58 +1,37 @@
-"""Language models over tokens: what they learn, score, draw and code."""
+"""Language models over tokens: what they score, draw and code."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from priors import SIZES, counting, small, token_set
 
-from vqaudio.errors import ModelError, RecipeError, TokensError, TrainingError, VqaudioError
+from vqaudio.entropy import Frequencies, count
+from vqaudio.errors import TokensError, VqaudioError
 from vqaudio.patterns import PATTERNS, arrange
 from vqaudio.prior import (
     Prior,
     PriorCoder,
     PriorConfig,
-    PriorRecipe,
+    PriorFile,
     Sequence,
     Taste,
     TokenSet,
+    compare,
     load_prior,
-    load_prior_recipe,
     sample,
     save_prior,
     score,
-    train_prior,
 )
 from vqaudio.prior.layout import NO_CODE, layout_of, stop_column
-from vqaudio.prior.windows import Window, draw_windows, stack, windows_of
-
-SIZES = (8, 4, 4)
-CPU = torch.device("cpu")
-SMALL = {"width": 32, "layers": 2, "heads": 2, "context_frames": 24, "dropout": 0.0}
-
-
-def small(pattern: str = "delay", *, seed: int = 0, **more: object) -> Prior:
-    torch.manual_seed(seed)
-    speakers = ("a", "b") if more.get("condition") == "speaker" else ()
-    config = PriorConfig.model_validate({**SMALL, "pattern": pattern, **more})
-    return Prior(config, SIZES, speakers=speakers).eval()
-
-
-def counting(num_frames: int, start: int = 0) -> np.ndarray:
-    """Codes that are certain once the first is known."""
-    frames = np.arange(start, start + num_frames)
-    return np.stack([frames % 8, (frames // 2) % 4, (frames // 4 + 1) % 4]).astype(np.uint16)
-
-
-def token_set(count: int = 40, num_frames: int = 30) -> TokenSet:
-    sequences = [
-        Sequence(f"{n}", counting(num_frames, n % 8), f"speaker {n % 20}", f"text {n}")
-        for n in range(count)
-    ]
-    return TokenSet(sequences, "0" * 16, 16000, 320, SIZES)
+from vqaudio.prior.stepping import Choose
+from vqaudio.prior.windows import Draws, Window, stack, windows_of
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -116,56 +95,49 @@ def test_windows_hold_each_frame_once() -> None:
     assert {tuple(w.condition) for w in windows} == {(prior.vocabulary.size + 2,)}
 
 
-def test_conditions_are_left_out_now_and_then_and_texts_begin_with_the_sound() -> None:
-    tokens = token_set(num_frames=60)
-    drawn = draw_windows(small(condition="text"), tokens, 200, np.random.default_rng(0))
-    told = [window for window in drawn if window.condition]
-    assert 150 < len(told) < 200
-    assert all(
-        window.codes[0, 0]
-        == counting(
-            1,
-            int(
-                bytes(i - small(condition="text").vocabulary.size for i in window.condition)
-                .decode()
-                .split()[1]
-            )
-            % 8,
-        )[0, 0]
-        for window in told[:20]
-    )
+def test_a_text_comes_before_the_first_window_and_no_other() -> None:
+    prior = small(condition="text")
+    sequence = Sequence("x", counting(50), "b", "words")
+    expected = prior.condition(text="words")
+    assert [w.condition for w in windows_of(prior, sequence)] == [expected, [], []]
+    assert len(prior.condition(text="é" * 1000)) == 4 * 24
 
 
-@pytest.mark.parametrize("pattern", ["delay", "coarse-first"])
-def test_a_prior_learns_what_is_certain(tmp_path: Path, pattern: str) -> None:
-    recipe = PriorRecipe.model_validate(
-        {
-            "prior": {**SMALL, "pattern": pattern},
-            "steps": 100,
-            "batch_size": 8,
-            "optimizer": {"learning_rate": 5e-3, "warmup_steps": 10},
-            "validate_every": 100,
-        }
-    )
-    tokens = token_set()
-    path = train_prior(recipe, tokens, tmp_path / "run", device=CPU)
-    file = load_prior(path)
-    assert file.model == tokens.model
-    held_out = tokens.split()[1]
-    found = score(file.prior, held_out)
-    assert found.bitrate.mean < 0.25 * found.nominal_bitrate
-    assert found.facts()["sounds"] == len(held_out.sequences)
-    # What it was taught, it goes on with.
-    drawn = sample(file.prior, 40, prompt=counting(8, 3), taste=Taste(temperature=0.2))
-    assert drawn.shape == (3, 40)
-    assert (drawn == counting(40, 3)).mean() > 0.9
-    coded = PriorCoder(file).encode(counting(60, 5), SIZES)
-    assert len(coded) < 60 * 7 / 8 / 2  # 7 bits a frame
-    np.testing.assert_array_equal(PriorCoder(file).decode(coded, SIZES, 60), counting(60, 5))
+def test_who_nobody_knows_is_nobody() -> None:
+    sequences = [Sequence(f"{n}", counting(5), None, None) for n in range(30)]
+    tokens = TokenSet([*sequences, Sequence("x", counting(5), "me", None)], "", 16000, 320, SIZES)
+    train, held_out = tokens.split()
+    assert 1 <= len(held_out.sequences) < 10
+    assert len(train.sequences) + len(held_out.sequences) == 31
+    assert tokens.speakers == ["me"]
+    prior = small(condition="speaker")
+    assert prior.condition(speaker=None) == prior.condition(speaker="?") == [prior.vocabulary.size]
+
+
+@pytest.mark.parametrize("condition", ["speaker", "text"])
+def test_training_hears_each_frame_and_each_end_as_often(condition: str) -> None:
+    prior = small(condition=condition, layers=1)
+    lengths = [5, 24, 25, 60]
+    ends = np.cumsum(lengths)
+    frames = np.stack(np.unravel_index(np.arange(ends[-1]), SIZES)).astype(np.uint16)
+    sequences = [Sequence("x", codes, "a", "text") for codes in np.split(frames, ends[:-1], axis=1)]
+    tokens = TokenSet(sequences, "0" * 16, 16000, 320, SIZES)
+    drawn = Draws(prior, tokens).draw(4000, np.random.default_rng(0))
+    heard, told, begun = np.zeros(ends[-1]), 0, 0
+    for codes, condition_ids, is_last in drawn:
+        places = np.ravel_multi_index(codes, SIZES)
+        heard[places] += 1
+        assert is_last == (places[-1] + 1 in ends)
+        begins = condition == "speaker" or places[0] in {0, *ends}
+        begun += begins
+        told += condition_ids != prior.condition()
+        assert begins or not condition_ids
+    np.testing.assert_allclose(heard, heard.mean(), rtol=0.2)
+    assert 0.87 < told / begun < 0.93
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@pytest.mark.parametrize("num_frames", [1, 24, 25, 90])
+@pytest.mark.parametrize("num_frames", [1, 24, 73])
 def test_coding_loses_nothing(tmp_path: Path, pattern: str, num_frames: int) -> None:
     prior = small(pattern, layers=1)
     save_prior(tmp_path / "p", prior, model="0" * 16, sample_rate=16000, hop_length=320, card={})
@@ -181,45 +153,115 @@ def test_coding_loses_nothing(tmp_path: Path, pattern: str, num_frames: int) -> 
         coder.decode(payload[:-3], SIZES, num_frames)
     with pytest.raises(TokensError, match="cannot hold 100000000 frames"):
         coder.decode(payload, SIZES, 100_000_000)
-    with pytest.raises(TokensError, match=r"the prior knows codebooks of \(8, 4, 4\)"):
+    with pytest.raises(TokensError, match=r"is for codebooks of 8 \+ 4 \+ 4, these are 8 \+ 4"):
         coder.decode(payload, (8, 4), num_frames)
 
 
-@pytest.mark.parametrize("pattern", ["delay", "coarse-first"])
-def test_drawing_is_lockstep_scoring(pattern: str) -> None:
-    """Drawn codes are as likely as the scores say: many draws of the first code, counted."""
-    prior = small(pattern)
-    first = [int(sample(prior, 1, seed=seed)[0, 0]) for seed in range(100)]
-    hidden = prior(torch.from_numpy(layout_of(pattern, SIZES, 1).ids[None, :, :1]).long())[0, -1]
-    if pattern == "coarse-first":
-        hidden = prior(torch.from_numpy(layout_of(pattern, SIZES, 1).ids[None, :, :2]).long())[
-            0, -1
+def file_of(prior: Prior) -> PriorFile:
+    return PriorFile(prior, "0" * 16, 16000, 320, "f" * 16, {})
+
+
+def test_a_coder_has_a_prior_of_its_own() -> None:
+    prior = small(layers=1, dropout=0.5)
+    codes = counting(30)
+    coder = PriorCoder(file_of(prior))
+    payload = coder.encode(codes, SIZES)
+    prior.train().to(torch.bfloat16)
+    np.testing.assert_array_equal(coder.decode(payload, SIZES, 30), codes)
+
+
+def test_codes_that_are_certain_are_coded_too() -> None:
+    """Codebooks of one code, and of two of which one is as good as certain, for a long time."""
+    sizes = (1, 2)
+    prior = Prior(PriorConfig(width=4, heads=1, layers=1, pattern="parallel"), sizes).eval()
+    coder = PriorCoder(file_of(prior))
+
+    def certain(num_frames: int, batch: int, choose: Choose) -> torch.Tensor:
+        logits = torch.tensor([30.0, -30.0]).expand(batch, 2)
+        found = [
+            torch.stack([choose(logits[:, :size], level, frame) for frame in range(num_frames)], 1)
+            for level, size in enumerate(sizes)
         ]
-    likely = torch.softmax(prior.logits(hidden, 0), -1).detach().numpy()
-    assert np.abs(np.bincount(first, minlength=8) / 100 - likely).max() < 0.2
+        return torch.stack(found, 1)
+
+    coder._walk = certain  # type: ignore[method-assign]
+    num_frames = 150_000
+    codes = np.zeros((2, num_frames), np.uint16)
+    payload = coder.encode(codes, sizes)
+    assert 100 < 8 * len(payload) < 200
+    np.testing.assert_array_equal(coder.decode(payload, sizes, num_frames), codes)
+    assert coder.decode(coder.encode(codes[:, :0], sizes), sizes, 0).shape == (2, 0)
+
+
+class Noting(NamedTuple):
+    """Draws as learnt, and notes how surprising that was."""
+
+    bits: list[float]
+
+    def check(self) -> None: ...
+
+    def draw(self, logits: torch.Tensor, generator: torch.Generator) -> int:
+        code = Taste().draw(logits, generator)
+        self.bits.append(-float(torch.log_softmax(logits, -1)[code]) / math.log(2))
+        return code
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_what_is_drawn_is_as_surprising_as_the_scores_say(pattern: str) -> None:
+    prior, taste = small(pattern), Noting([])
+    codes = sample(prior, 12, taste=taste)  # type: ignore[arg-type]
+    found = prior.score(*stack(prior, [Window(codes, [], True)]))
+    assert found.bits.sum().item() == pytest.approx(sum(taste.bits), rel=1e-4)
+
+
+def test_a_taste_draws_what_it_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    likely = torch.tensor([0.5, 0.3, 0.15, 0.05])
+
+    def drawn(taste: Taste) -> list[float]:
+        codes = [taste.draw(likely.log(), generator) for _ in range(500)]
+        return (np.bincount(codes, minlength=4) / 500).tolist()
+
+    assert drawn(Taste()) == pytest.approx(likely.tolist(), abs=0.07)
+    assert drawn(Taste(top_p=0.7)) == pytest.approx([0.625, 0.375, 0, 0], abs=0.07)
+    assert drawn(Taste(temperature=0.5)) == pytest.approx([0.685, 0.247, 0.062, 0.007], abs=0.07)
+    assert drawn(Taste(temperature=1e-40, top_p=1e-9)) == [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_prompt_stays_and_a_seed_repeats(pattern: str) -> None:
-    prior, prompt = small(pattern), counting(30)
-    drawn = sample(prior, 77, prompt=prompt, seed=1)
+    prior, prompt = small(pattern, layers=1), counting(30)
+    drawn, again, other = (sample(prior, 55, prompt=prompt, seed=seed) for seed in (1, 1, 2))
     assert drawn.dtype == np.uint16
     assert (drawn < np.array(SIZES)[:, None]).all()
     np.testing.assert_array_equal(drawn[:, :30], prompt)
-    np.testing.assert_array_equal(drawn, sample(prior, 77, prompt=prompt, seed=1))
-    assert not np.array_equal(drawn, sample(prior, 77, prompt=prompt, seed=2))
+    np.testing.assert_array_equal(drawn, again)
+    assert not np.array_equal(drawn, other)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_a_sound_may_end_by_itself(pattern: str) -> None:
-    prior = small(pattern)
+    """Whatever the taste: by top-p alone a code of nine would go on for ever."""
+    prior = small(pattern, layers=1)
+    taste = Taste(top_p=0.05)
     lengths = {
-        sample(prior, 20, until_end=True, seed=seed, prompt=counting(2)).shape[1]
-        for seed in range(15)
+        sample(prior, 16, until_end=True, seed=seed, prompt=counting(2), taste=taste).shape[1]
+        for seed in range(8)
     }
-    assert max(lengths) <= 20
-    assert 2 <= min(lengths) < 15
+    assert max(lengths) <= 16
+    assert 2 <= min(lengths) < 12
     assert len(lengths) > 3
+
+
+def test_a_text_is_said_in_the_first_window() -> None:
+    prior = small(condition="text", layers=1)
+    say = partial(sample, prior, text="words")
+    drawn = say(40)
+    np.testing.assert_array_equal(drawn[:, :24], say(24))
+    np.testing.assert_array_equal(drawn, sample(prior, 40, text="words"))
+    assert not np.array_equal(drawn[:, :24], sample(prior, 24))
+    with pytest.raises(VqaudioError, match="before a prompt of 24 frames, and the prior sees 24"):
+        say(30, prompt=counting(24))
 
 
 def test_wrong_wishes_are_named() -> None:
@@ -229,72 +271,24 @@ def test_wrong_wishes_are_named() -> None:
         ({"taste": Taste(top_p=1.5)}, "top-p must be above 0 and at most 1, got 1.5"),
         ({"speaker": "z"}, "does not know a speaker 'z': it knows 2, such as a, b"),
         ({"text": "hello"}, "not trained with texts"),
-        ({"prompt": counting(9)}, "3 levels and 9 frames does not begin 3 levels and 5 frames"),
+        ({"prompt": counting(9)}, r"shape \[3, 9\] does not begin codes of \[3, 5\]"),
+        ({"prompt": np.arange(3)}, r"shape \[3\] does not begin"),
+        ({"prompt": np.full((3, 2), 4)}, "beyond the prior's codebooks"),
+        ({"prompt": np.full((3, 2), -1)}, "beyond the prior's codebooks"),
     ):
         with pytest.raises(VqaudioError, match=words):
             sample(prior, 5, **wish)  # type: ignore[arg-type]
 
 
-def test_a_run_that_was_stopped_ends_as_if_it_was_not(tmp_path: Path) -> None:
-    values = {"prior": SMALL, "batch_size": 2, "validate_every": 4, "checkpoint_minutes": 0.0}
-    tokens = token_set()
-    whole = PriorRecipe.model_validate({**values, "steps": 6})
-    expected = load_prior(train_prior(whole, tokens, tmp_path / "whole", device=CPU))
-    run = tmp_path / "stopped"
-    train_prior(whole, tokens, run, device=CPU)
-    for state in sorted(run.glob("state-*.pt"))[1:]:  # the last one: as killed before it
-        state.unlink()
-    again = load_prior(train_prior(whole, tokens, run, device=CPU))
-    assert again.fingerprint == expected.fingerprint
-    with pytest.raises(TrainingError, match="began on other tokens"):
-        train_prior(whole, token_set(count=20), run, device=CPU)
-    other = PriorRecipe.model_validate({**values, "steps": 6, "batch_size": 3})
-    with pytest.raises(TrainingError, match="they differ in batch_size"):
-        train_prior(other, tokens, run, device=CPU)
-
-
-def test_files_that_are_no_prior_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no prior at"):
-        load_prior(tmp_path / "none.safetensors")
-    path = tmp_path / "p.safetensors"
-    save_prior(path, small(), model="0" * 16, sample_rate=16000, hop_length=320, card={"a": 1})
-    assert load_prior(path).card == {"a": 1}
-    whole = path.read_bytes()
-    for damaged, words in (
-        (whole[:-5], "cannot be read as a prior"),
-        (whole[:-4] + b"abcd", "is damaged"),
-        (whole.replace(b'"delay', b'"flat"', 1), "cannot|damaged|lacks|does not"),
-        (b"", "cannot be read as a prior"),
-    ):
-        (tmp_path / "damaged.safetensors").write_bytes(damaged)
-        with pytest.raises(ModelError, match=words):
-            load_prior(tmp_path / "damaged.safetensors")
-    from vqaudio.checkpoint import BUNDLED
-
-    with pytest.raises(ModelError, match="but no prior of vqaudio"):
-        load_prior(BUNDLED / "speech-16k.safetensors")
-
-
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("prior-*.yaml"))
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_builds_a_prior(path: Path) -> None:
-    recipe = load_prior_recipe(path)
-    assert recipe.name == path.stem
-    readme = (path.parent / "README.md").read_text(encoding="utf-8")
-    [row] = [line for line in readme.splitlines() if f"({path.name})" in line]
-    millions = Prior(recipe.prior, (1024,) * 8).num_parameters / 1e6
-    assert f"| {millions:.2f} M |" in row
-
-
-def test_recipes_name_what_is_wrong(tmp_path: Path) -> None:
-    path = tmp_path / "prior.yaml"
-    path.write_text("steps: 5\nprior: {width: 30, layer: 2}\n")
-    with pytest.raises(RecipeError, match=r"prior\.layer: unknown key \(did you mean layers\?\)"):
-        load_prior_recipe(path)
-    path.write_text("steps: 5\nprior: {width: 30, heads: 4}\n")
-    with pytest.raises(RecipeError, match=r"prior: width: must be a multiple of twice heads"):
-        load_prior_recipe(path)
-    path.write_text("steps: 5\n")
-    assert load_prior_recipe(path, ["prior.pattern=flatten"]).prior.pattern == "flatten"
+def test_a_comparison_is_of_the_same_sounds() -> None:
+    prior, tokens = small(layers=1), token_set(count=8)
+    counts = [level.astype(np.uint32) for level in count(counting(100), SIZES)]
+    table = Frequencies(tuple(counts), tokens.model)
+    found = compare(prior, tokens, table)
+    assert found.static is not None
+    assert found.saved is not None
+    assert found.saved.mean == pytest.approx(found.static.mean - found.prior.bitrate.mean)
+    assert found.saved.low < found.saved.mean < found.saved.high
+    assert found.prior.sound_bits == score(prior, tokens).sound_bits
+    with pytest.raises(TokensError, match=f"the table is of model {'1' * 16}, the tokens are of"):
+        compare(prior, tokens, Frequencies(tuple(counts), "1" * 16))

@@ -348,7 +348,7 @@ def test_a_run_of_another_recipe_is_refused(undisturbed: Path, speech_folder: Pa
     recipe = make_recipe(speech_folder, "stages.0.optimizer.learning_rate=1e-3", "seed=1")
     with pytest.raises(
         TrainingError,
-        match=r"holds a run of another recipe \(they differ in seed, stages\): .* --out",
+        match=r"holds a run of another recipe \(they differ in seed, stages\): give another folder",
     ):
         train(recipe, undisturbed, device=CPU)
 

@@ -59,6 +59,14 @@ def export(
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Processes, each with one thread.")
     ] = 1,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", metavar="ADDRESS", help="Ray cluster: HOST:PORT, auto or local."),
+    ] = None,
+    ray_actors: Annotated[
+        int | None,
+        typer.Option("--ray-actors", min=1, help="At the most; one per GPU or core without it."),
+    ] = None,
     retry: Annotated[
         bool, typer.Option("--retry", help="Make shards with unreadable recordings again.")
     ] = False,
@@ -68,6 +76,7 @@ def export(
     """Bring the tokens of a corpus into shards; the same command again goes on if stopped."""
     from vqaudio.export import Order, in_processes, in_this_process
     from vqaudio.export import export as run
+    from vqaudio.export.ray import on_ray
 
     order = Order(
         data=data,
@@ -81,7 +90,13 @@ def export(
         shard_hours=shard_hours,
         device=device.value,
     )
+    if ray is not None and workers != 1:
+        raise typer.BadParameter("give --workers or --ray: both say who does the work")
+    if ray is None and ray_actors is not None:
+        raise typer.BadParameter("--ray-actors belongs to --ray")
     executor = in_this_process if workers == 1 else in_processes(workers)
+    if ray is not None:
+        executor = on_ray(ray, actors=ray_actors)
     with _bar("export", "s of sound") as progress:
         index = run(order, executor=executor, progress=progress, force=force, retry=retry)
     say(
@@ -127,6 +142,7 @@ def detokenize_export(
 
     Raises VqaudioError without a folder to write to, and when an export cannot be read.
     """
+    from vqaudio.audio import AUDIO_SUFFIXES
     from vqaudio.export import read_export
     from vqaudio.export.formats.keys import to_path
     from vqaudio.tokenizer import load
@@ -135,9 +151,14 @@ def detokenize_export(
         raise VqaudioError(f"{sources[0]} holds many recordings: give a folder with --out")
     tokenizer = load(model, device=device.value)
     failed = 0
+    taken: set[Path] = set()
     for row in chain.from_iterable(map(read_export, sources)):
-        name = to_path(row.id)
-        target = out / (name if name.endswith(".wav") else f"{name}.wav")
+        path = Path(to_path(row.id))
+        stem = path.with_suffix("") if path.suffix.lower() in AUDIO_SUFFIXES else path
+        target = out / f"{stem}.wav"
+        if target in taken:  # a.flac beside a.mp3
+            target = out / f"{path}.wav"
+        taken.add(target)
         try:
             refuse_to_overwrite(target, force=force)
             tokenizer.decode_file(row.tokens, target)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vqaudio.cli.jobs import refuse_to_overwrite, say
 from vqaudio.cli.options import ForceOption, LevelsOption, ModelOption
 
-if TYPE_CHECKING:
-    pass
+
+class TextPattern(str, Enum):
+    """Patterns that have one row, as text has."""
+
+    flatten = "flatten"
+    coarse_first = "coarse-first"
 
 
 def text_tokenizer(
@@ -24,8 +29,8 @@ def text_tokenizer(
     ] = None,
     model: ModelOption = None,
     pattern: Annotated[
-        str, typer.Option("--pattern", help="Order of the codes: flatten or coarse-first.")
-    ] = "flatten",
+        TextPattern, typer.Option("--pattern", help="Order of the codes.")
+    ] = TextPattern.flatten,
     levels: LevelsOption = None,
     force: ForceOption = False,
 ) -> None:
@@ -35,7 +40,9 @@ def text_tokenizer(
     from vqaudio.tokenizer import load
 
     tokenizer = load(model, device="cpu")
-    processor = AudioTextProcessor.build(base, tokenizer, pattern=pattern, num_codebooks=levels)
+    processor = AudioTextProcessor.build(
+        base, tokenizer, pattern=pattern.value, num_codebooks=levels
+    )
     processor.save_pretrained(out)
     size = processor.layout.vocabulary.size
     say(

@@ -79,7 +79,7 @@ def score(
     if held_out:
         found = found.split()[1]
     if not found.sequences:
-        raise TokensError(f"{tokens} holds a single speaker, and nobody is held out")
+        raise TokensError(f"{tokens} holds a single speaker: nobody is held out")
     file.prior.to(find_device(device.value))
     frequencies = Frequencies.load(table) if table else bundled_frequencies(model=found.model)
     result = compare(file.prior, found, frequencies)
@@ -93,7 +93,7 @@ def sample(
         Path, typer.Argument(metavar="OUT", help="Sound (.wav, .flac, .ogg) or token file.")
     ],
     seconds: Annotated[
-        float, typer.Option("--seconds", min=0.02, max=3600, help="Of the whole, with the prompt.")
+        float, typer.Option("--seconds", min=0.02, max=3600, help="In all, with the prompt.")
     ] = 10.0,
     prompt: Annotated[
         Path | None, typer.Option("--prompt", help="Sound or token file to go on with.")
@@ -108,12 +108,17 @@ def sample(
     text: Annotated[
         str | None, typer.Option("--text", help="For a prior that was trained with texts.")
     ] = None,
-    temperature: Annotated[float, typer.Option("--temperature", help="Below 1: likelier.")] = 1.0,
+    temperature: Annotated[
+        float, typer.Option("--temperature", min=0.01, help="Below 1 likely codes are likelier.")
+    ] = 1.0,
     top_p: Annotated[
-        float, typer.Option("--top-p", help="Draw from the likeliest codes of this probability.")
+        float,
+        typer.Option(
+            "--top-p", min=0.01, max=1, help="Draw from the likeliest codes of this probability."
+        ),
     ] = 0.95,
     until_end: Annotated[
-        bool, typer.Option("--until-end", help="Stop where the prior says so.")
+        bool, typer.Option("--until-end", help="Stop earlier, where the prior ends the sound.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Another one, another sound.")] = 0,
     model: ModelOption = None,
@@ -121,12 +126,16 @@ def sample(
     force: ForceOption = False,
 ) -> None:
     """Draw new speech, or go on with a recording."""
-    from vqaudio.prior import Taste, load_prior
-    from vqaudio.prior import sample as draw
-    from vqaudio.tokenizer import load
+    from vqaudio.audio import WRITE_FORMATS
     from vqaudio.tokens import FORMATS, Tokens
 
     refuse_to_overwrite(out, force=force)
+    if out.suffix.lower() not in (suffixes := (*WRITE_FORMATS, *FORMATS)):
+        raise typer.BadParameter(f"OUT must end in {' or '.join(suffixes)}, not {out}")
+    from vqaudio.prior import Taste, load_prior
+    from vqaudio.prior import sample as draw
+    from vqaudio.tokenizer import load
+
     file = load_prior(prior)
     tokenizer = load(model, device=device.value)
     if tokenizer.fingerprint != file.model:
@@ -134,13 +143,19 @@ def sample(
             f"the prior draws tokens of model {file.model}, and this is {tokenizer.fingerprint}: "
             "give the model with --model"
         )
+    num_frames = max(round(seconds * file.frame_rate), 1)
     begin = None if prompt is None else _prompt(tokenizer, prompt, len(file.prior.codebook_sizes))
     if begin is not None and prompt_seconds is not None:
         begin = begin[:, : max(round(prompt_seconds * file.frame_rate), 1)]
+    if begin is not None and begin.shape[1] >= num_frames:
+        raise VqaudioError(
+            f"the prompt lasts {begin.shape[1] / file.frame_rate:.2f} s, and {seconds:.2f} s are "
+            "wanted in all: give more --seconds, or fewer --prompt-seconds"
+        )
     file.prior.to(tokenizer.device)
     codes = draw(
         file.prior,
-        max(round(seconds * file.frame_rate), 1),
+        num_frames,
         prompt=begin,
         speaker=speaker,
         text=text,

@@ -23,7 +23,7 @@ from typing import Any
 from vqaudio.corpora.kaldi import read_kaldi
 from vqaudio.corpora.lengths import LISTING
 from vqaudio.corpora.lhotse_cuts import read_lhotse
-from vqaudio.corpora.rows import Row, locate, read_lines, select_utterances
+from vqaudio.corpora.rows import Faults, Row, locate, read_lines, select_utterances
 from vqaudio.corpora.splitting import SPLITS, check_split
 from vqaudio.corpora.utterance import About, Utterance
 from vqaudio.errors import CorpusError
@@ -49,8 +49,10 @@ def download(root: Path, splits: Sequence[str]) -> None:
     _reader(root)
 
 
-def utterances(root: Path, split: str) -> list[Utterance]:
+def utterances(root: Path, split: str, *, faults: Faults | None = None) -> list[Utterance]:
     """The utterances of one split, in the order of the manifest.
+
+    With `faults`, rows whose recording cannot be had are left out and noted there.
 
     Raises CorpusError, with the number of the line, for whatever is wrong in it: a file that is
     missing or no sound, a segment that is not within its file, a line that cannot be understood.
@@ -60,7 +62,7 @@ def utterances(root: Path, split: str) -> list[Utterance]:
     if not rows:
         raise CorpusError(f"{root} lists no recording: name another manifest.")
     listing = root / LISTING if root.is_dir() else root.with_name(f".{root.name}{LISTING}")
-    return select_utterances(rows, listing, split)
+    return select_utterances(rows, listing, split, faults=faults)
 
 
 def _reader(root: Path) -> Callable[[Path], list[Row]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vqaudio import audio
 from vqaudio.corpora import folder, manifest
 from vqaudio.corpora.lengths import LISTING, lengths
+from vqaudio.corpora.rows import Faults
 from vqaudio.corpora.utterance import Corpus, Utterance
 from vqaudio.errors import CorpusError
 
@@ -27,18 +28,29 @@ class Recording(NamedTuple):
     utterance: Utterance
 
 
-def find_recordings(data: Path, *, limit: int | None = None) -> list[Recording]:
+def find_recordings(
+    data: Path, *, limit: int | None = None, faults: dict[str, str] | None = None
+) -> list[Recording]:
     """All recordings of a folder or a manifest, in an order that does not depend on the machine.
 
     Texts are those of the manifest, of LibriSpeech's *.trans.txt, or of a .txt file beside a
-    recording. `limit` takes so many, spread evenly over the list.
+    recording. `limit` takes so many, spread evenly over the list. What cannot be read is left out
+    of a folder; of a manifest too where `faults` are given, which are told the names and why.
 
     Raises CorpusError where there are none.
     """
     if not data.exists():
         raise CorpusError(f"{data} does not exist: name a folder of sound files, or a manifest.")
     is_folder = data.is_dir() and not (data / "wav.scp").exists()
-    found = folder.utterances(data, "all") if is_folder else manifest.utterances(data, "all")
+    if is_folder:
+        found = folder.utterances(data, "all")
+        wrong = left_out(data) if faults is not None else {}
+    else:
+        rows: Faults | None = None if faults is None else []
+        found = manifest.utterances(data, "all", faults=rows)
+        wrong = {_name(row.path, row.start, data): reason for row, reason in rows or ()}
+    if faults is not None:
+        faults.update(wrong)
     recordings = _named(found, data)
     if limit is not None and limit < len(recordings):
         recordings = [recordings[n * len(recordings) // limit] for n in range(limit)]
@@ -113,18 +125,17 @@ def _named(utterances: Sequence[Utterance], data: Path) -> list[Recording]:
     seen: Counter[str] = Counter()
     recordings = []
     for utterance in utterances:
-        name = _name(utterance, data)
+        name = _name(utterance.path, utterance.start, data)
         seen[name] += 1
         numbered = name if seen[name] == 1 else f"{name}#{seen[name]}"
         recordings.append(Recording(numbered, utterance))
     return recordings
 
 
-def _name(utterance: Utterance, data: Path) -> str:
+def _name(path: Path, start: float, data: Path) -> str:
     base = data if data.is_dir() else data.parent
-    path = utterance.path
     name = path.relative_to(base).as_posix() if path.is_relative_to(base) else path.as_posix()
-    return f"{name}@{round(utterance.start, 6)}" if utterance.start else name
+    return f"{name}@{round(start, 6)}" if start else name
 
 
 def _with_texts(recordings: Sequence[Recording]) -> list[Recording]:

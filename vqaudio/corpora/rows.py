@@ -67,12 +67,21 @@ def locate(folder: Path, entry: str) -> Path:
     return beside if beside.exists() or not Path(entry).exists() else Path(entry)
 
 
+Faults = list[tuple[Row, str]]
+"""Rows that are left out, and why."""
+
+
 def to_utterances(
-    rows: Sequence[Row], listing: Path, *, remedy: str = "correct the line"
+    rows: Sequence[Row],
+    listing: Path,
+    *,
+    remedy: str = "correct the line",
+    faults: Faults | None = None,
 ) -> list[Utterance]:
     """The utterances of `rows` in their order; the lengths of the files are kept in `listing`.
 
-    `remedy` is what the user is told to do about a file that cannot be read.
+    `remedy` is what the user is told to do about a file that cannot be read. With `faults` the rows
+    that are wrong are left out and noted there.
 
     Raises CorpusError for a file that is missing or cannot be read, and for a segment that is not
     within its file.
@@ -80,10 +89,15 @@ def to_utterances(
     files = lengths([row.path for row in rows], listing)
     utterances = []
     for row in rows:
-        if row.path in files.faults:
-            fault = files.faults[row.path]
-            raise CorpusError(f"{row.where}: {fault}, or {remedy}.")
-        seconds = _seconds(row, files.seconds[row.path])
+        try:
+            if row.path in files.faults:
+                raise CorpusError(f"{row.where}: {files.faults[row.path]}, or {remedy}.")
+            seconds = _seconds(row, files.seconds[row.path])
+        except CorpusError as error:
+            if faults is None:
+                raise
+            faults.append((row, str(error)))
+            continue
         # By the full path, two manifests that list one file are seen to share it.
         speaker = os.path.abspath(row.path) if row.speaker is None else row.speaker
         utterances.append(Utterance(row.path, speaker, seconds, row.text, row.start, row.language))
@@ -91,17 +105,25 @@ def to_utterances(
 
 
 def select_utterances(
-    rows: Sequence[Row], listing: Path, split: str, *, remedy: str = "correct the line"
+    rows: Sequence[Row],
+    listing: Path,
+    split: str,
+    *,
+    remedy: str = "correct the line",
+    faults: Faults | None = None,
 ) -> list[Utterance]:
     """As `to_utterances`, for one of the splits that are made by the names of the speakers.
 
     Files without a speaker go by their place relative to `listing`: the same ones are held out
     wherever the manifest and its files have been moved together.
     """
-    found = to_utterances(rows, listing, remedy=remedy)
+    left_out: Faults = [] if faults is None else faults
+    found = to_utterances(rows, listing, remedy=remedy, faults=faults)
+    wrong = {id(row) for row, _ in left_out}
     names = [
         os.path.relpath(row.path, listing.parent) if row.speaker is None else row.speaker
         for row in rows
+        if id(row) not in wrong
     ]
     return select(found, split, names=names)
 

@@ -11,12 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqaudio.entropy.frequencies import Frequencies
+from vqaudio.entropy.ranges import decoding, listed, payload_of, range_coder
 from vqaudio.errors import TokensError
 
 PRECISION = 24
 """Bits of a probability in constriction's range coder."""
-SLACK = 128
-"""Bits: twice the state of the coder, by which the end of a payload may differ from its content."""
 
 
 class Static:
@@ -30,13 +29,7 @@ class Static:
 
     def __init__(self, frequencies: Frequencies) -> None:
         """Raises TokensError where the library constriction is not installed."""
-        try:
-            from constriction import stream
-        except ImportError:
-            raise TokensError(
-                "the static coder needs constriction: pip install 'vqaudio[entropy]'"
-            ) from None
-        self._stream: Any = stream
+        self._stream = range_coder()
         self.frequencies = frequencies
         self.fingerprint = frequencies.fingerprint
         self.model = frequencies.model
@@ -62,8 +55,7 @@ class Static:
         for level, model in zip(codes, self._models, strict=False):
             if model is not None:
                 encoder.encode(level.astype(np.int32), model)
-        payload: bytes = encoder.get_compressed().astype("<u4").tobytes()
-        return payload
+        return payload_of(encoder)
 
     def decode(
         self, payload: bytes, codebook_sizes: Sequence[int], num_frames: int
@@ -71,29 +63,19 @@ class Static:
         self._check(codebook_sizes)
         num_levels = len(codebook_sizes)
         fewest = sum(PRECISION - math.log2(level.max()) for level in self._parts[:num_levels])
-        if len(payload) % 4 or num_frames * fewest > 8 * len(payload) + SLACK:
-            raise TokensError(
-                f"{len(payload)} bytes of payload cannot hold {num_frames} frames: get the file "
-                "again"
-            )
-        codes = np.zeros((num_levels, num_frames), np.uint16)
-        decoder = self._stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32))
-        try:
+        with decoding(payload, num_frames, fewest_bits=num_frames * fewest) as decoder:
+            codes = np.zeros((num_levels, num_frames), np.uint16)
             for level, model in zip(codes, self._models, strict=False):
                 if model is not None:
                     level[:] = decoder.decode(model, num_frames)
-        except AssertionError as error:  # what constriction raises for bytes that no encoder made
-            raise TokensError(f"its payload is damaged ({error}): get the file again") from None
-        if not decoder.maybe_exhausted():
-            raise TokensError("its payload holds more than its codes: get the file again")
         return codes
 
     def _check(self, codebook_sizes: Sequence[int]) -> None:
         known = self.frequencies.codebook_sizes
         if tuple(codebook_sizes) != known[: len(codebook_sizes)]:
             raise TokensError(
-                f"codebooks of {_list(codebook_sizes)} are not those of the table, which are "
-                f"{_list(known)}: count the codes of this tokenizer with vqaudio count"
+                f"codebooks of {listed(codebook_sizes)} are not those of the table, which are "
+                f"{listed(known)}: count the codes of this tokenizer with vqaudio count"
             )
 
 
@@ -106,7 +88,3 @@ def parts(counts: NDArray[np.uint32]) -> NDArray[np.int64]:
     edges = edges * (2**PRECISION - len(counts)) // edges[-1]
     found: NDArray[np.int64] = np.diff(edges, prepend=0) + 1
     return found
-
-
-def _list(sizes: Sequence[int]) -> str:
-    return " + ".join(map(str, sizes))

@@ -6,6 +6,7 @@ encoding    recordings -> rows, read ahead
 formats/    rows -> files, and back
 shard       one shard, written, read back, renamed
 run         all shards, by whichever executor
+ray         the executor of a cluster
 reading     the rows of an export
 sources     tokens wherever they lie
 verify      an export read again

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vqaudio import audio
-from vqaudio.errors import AudioError, VqaudioError
+from vqaudio.errors import VqaudioError
 from vqaudio.export.fetching import Files
 from vqaudio.export.row import Row
 from vqaudio.export.sound import Sound, Unreadable, plain
@@ -54,6 +54,8 @@ def encode_sounds(
     """The row of each recording, or why it has none, in their order.
 
     Memory does not grow with the length of a file; the codes of all recordings are held.
+
+    Raises VqaudioError when none of several files is to be had: it is not their fault then.
     """
     results: dict[int, Row | Unreadable] = {}
     with Files(sounds) as files:
@@ -68,7 +70,14 @@ def encode_sounds(
                     results[heard.place] = _row(sound, tokens, heard.sha256)
                 files.done(sound)
                 advance(sound.seconds)
-    return [results[place] for place in range(len(sounds))]
+        all_missing = files.all_missing
+    in_order = [results[place] for place in range(len(sounds))]
+    if all_missing and isinstance(first := in_order[0], Unreadable):
+        raise VqaudioError(
+            f"none of {len(sounds)} recordings is to be had ({first.reason}): see that their disk "
+            "or store is there; the same command goes on from there"
+        )
+    return in_order
 
 
 def _row(sound: Sound, tokens: Tokens, sha256: str) -> Row:
@@ -112,9 +121,7 @@ def _read(place: int, sound: Sound, files: Files, sample_rate: int) -> Heard:
     try:
         path, sha256 = files.fetch(sound)
         with audio.read_blocks(path, sample_rate=sample_rate) as stream:
-            available = stream.source.seconds
-            # As `vqaudio.corpora.recordings.is_whole` has it.
-            if sound.start == 0 and (available is None or sound.seconds > available - 0.001):
+            if sound.start == 0 and _is_whole(sound, stream.source.seconds, path):
                 if sound.seconds > LONG_SECONDS:
                     return Heard(place, sha256, None, None)
                 waveform = np.concatenate(list(stream))[None]
@@ -127,6 +134,16 @@ def _read(place: int, sound: Sound, files: Files, sample_rate: int) -> Heard:
         return Heard(place, sha256, part, None)
     except (VqaudioError, OSError) as error:
         return Heard(place, "", None, None, files.name_in(str(error), sound))
+
+
+def _is_whole(sound: Sound, available: float | None, path: str) -> bool:
+    """Whether a recording that starts with its file is all of it; `available` as its header says,
+    and where that says nothing it is decoded to know.
+    """
+    if available is None:
+        with audio.read_blocks(path) as stream:
+            available = sum(map(len, stream)) / stream.sample_rate
+    return sound.seconds > available - 0.001
 
 
 def _batched(tokenizer: Tokenizer, heard: Iterator[Heard]) -> Iterator[list[Heard]]:
@@ -174,5 +191,5 @@ def _encode_long(
     path, _ = files.fetch(sound)
     try:
         return tokenizer.encode_file(path, num_codebooks=num_codebooks)
-    except AudioError as error:
+    except (VqaudioError, OSError) as error:
         return files.name_in(str(error), sound)

@@ -39,6 +39,7 @@ class Files:
         self._locks = {location: Lock() for location in self._uses}
         self._folder: Path | None = None
         self._opening = Lock()
+        self._found = False
         self._numbers = count()
 
     def fetch(self, sound: Sound) -> File:
@@ -48,6 +49,7 @@ class Files:
             if location not in self._files:
                 path = self._copy(location) if is_remote(location) else location
                 self._files[location] = File(path, hash_of(path))
+                self._found = True
             return self._files[location]
 
     def done(self, sound: Sound) -> None:
@@ -58,6 +60,11 @@ class Files:
             file = self._files.pop(location, None)
             if file is not None and file.path != location:
                 os.unlink(file.path)
+
+    @property
+    def all_missing(self) -> bool:
+        """Whether none of several files could be had: they cannot all be bad."""
+        return len(self._locks) > 1 and not self._found
 
     def name_in(self, message: str, sound: Sound) -> str:
         """A message about a copied file, about what it is a copy of."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqaudio.corpora import CORPORA
-from vqaudio.corpora.recordings import Recording, corpus_recordings, find_recordings, left_out
+from vqaudio.corpora.recordings import Recording, corpus_recordings, find_recordings
 from vqaudio.errors import CorpusError
 from vqaudio.export.remote_listing import (
     is_manifest,
@@ -15,7 +15,7 @@ from vqaudio.export.remote_listing import (
     of_manifest,
     of_remote_folder,
 )
-from vqaudio.export.sound import Listing, Sound, Unreadable, plain
+from vqaudio.export.sound import Listing, Sound, Unreadable, distinct, plain
 from vqaudio.export.storage import is_remote
 
 
@@ -35,7 +35,8 @@ def find_sounds(data: str, *, corpus: str | None = None, splits: Sequence[str] =
         return _of_corpus(corpus, root, splits)
     if root.is_file() and names_addresses(root):
         return of_manifest(os.fspath(root))
-    return _listing(find_recordings(root), root, left_out(root))
+    faults: dict[str, str] = {}
+    return _listing(find_recordings(root, faults=faults), root, faults)
 
 
 def _of_corpus(name: str, root: Path, splits: Sequence[str]) -> Listing:
@@ -50,17 +51,18 @@ def _of_corpus(name: str, root: Path, splits: Sequence[str]) -> Listing:
 
 def _listing(recordings: Sequence[Recording], root: Path, faults: dict[str, str]) -> Listing:
     base = root if root.is_dir() else root.parent
+    inside = "" if base == Path() else f"{os.fspath(base).rstrip('/')}/"
     sounds = []
-    for name, one in recordings:
-        inside = one.path.is_relative_to(base)
-        path = one.path.relative_to(base) if inside else one.path
+    ids = distinct(plain(name) for name, _ in recordings)  # they may have become equal
+    for id, (_, one) in zip(ids, recordings, strict=True):
+        location = os.fspath(one.path)
         # Who speaks in it nobody knows: the full path stands for a speaker of its own.
-        nobody = one.speaker == os.path.abspath(one.path)
+        nobody = one.speaker == os.path.abspath(location)
         sounds.append(
             Sound(
-                id=plain(name),
-                location=os.fspath(one.path),
-                path=plain(path.as_posix()),
+                id=id,
+                location=location,
+                path=plain(location.removeprefix(inside)),
                 seconds=one.seconds,
                 start=one.start,
                 speaker=None if nobody else plain(one.speaker),

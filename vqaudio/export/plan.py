@@ -32,8 +32,9 @@ class Plan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the shards: shard-00000, ..."""
-        return tuple(f"shard-{number:05}" for number in range(len(self.shards)))
+        """Of the shards: shard-00000, ..., of one length, so that they sort in their order."""
+        digits = max(len(str(len(self.shards) - 1)), 5)
+        return tuple(f"shard-{number:0{digits}}" for number in range(len(self.shards)))
 
     def to_json(self) -> bytes:
         facts = {"format_version": FORMAT_VERSION, **asdict(self), "header": self.header.facts()}
@@ -46,12 +47,17 @@ class Plan:
             facts: dict[str, Any] = json.loads(content)
             version = facts.pop("format_version")
             if version != FORMAT_VERSION:
-                raise VqaudioError(f"{name} has format {version}, {FORMAT_VERSION} is read")
+                raise VqaudioError(
+                    f"{name} has format {version}, {FORMAT_VERSION} is read: take the vqaudio that "
+                    "wrote it, or name another folder"
+                )
             header = Header.from_facts(facts.pop("header"))
             shards = tuple((int(start), int(stop)) for start, stop in facts.pop("shards"))
             return cls(header=header, shards=shards, **facts)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise VqaudioError(f"{name} is no plan of an export, or a damaged one") from None
+            raise VqaudioError(
+                f"{name} is no plan of an export, or a damaged one: name another folder"
+            ) from None
 
 
 def make_plan(sounds: Sequence[Sound], header: Header, *, format: str, shard_hours: float) -> Plan:
@@ -103,6 +109,6 @@ def _cut(sounds: Sequence[Sound], shard_seconds: float) -> Iterator[tuple[int, i
 def _digest(sounds: Sequence[Sound]) -> str:
     digest = hashlib.sha256()
     for sound in sounds:
-        known = [value for name, value in sound._asdict().items() if name != "location"]
-        digest.update(json.dumps(known).encode() + b"\n")
+        id, _, *known = sound  # all but the location
+        digest.update(json.dumps([id, *known]).encode() + b"\n")
     return digest.hexdigest()

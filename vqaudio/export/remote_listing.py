@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +17,7 @@ from vqaudio.corpora.recordings import transcripts
 from vqaudio.corpora.rows import Row as Line
 from vqaudio.corpora.rows import locate, read_lines
 from vqaudio.errors import CorpusError, VqaudioError
-from vqaudio.export.sound import Listing, Sound, Unreadable, plain
+from vqaudio.export.sound import Listing, Sound, Unreadable, distinct, plain
 from vqaudio.export.storage import explained, find_store, is_remote, list_files, open_remote
 
 CONNECTIONS = 16
@@ -25,6 +25,8 @@ CONNECTIONS = 16
 MANIFESTS = (".txt", ".lst", ".list", ".jsonl", ".json")
 """Suffixes of a manifest that may lie in a store, or name files there."""
 ADDRESS = re.compile(rb"^\w[\w+.-]*://|\"audio_filepath\": *\"\w[\w+.-]*://")
+STREAM = "the audio stream"
+"""What a file object is called in messages."""
 SHORTENED = re.compile(r"\w[\w+.-]*:/[^/]")
 
 
@@ -76,21 +78,27 @@ def of_manifest(data: str) -> Listing:
         places = [_locate(line.path, Path(folder), base) for line in lines]
     unknown = [place for place, line in zip(places, lines, strict=True) if line.seconds is None]
     lengths = dict(zip(unknown, _lengths(unknown), strict=True))
-    seen: Counter[str] = Counter()
+    names = [place.removeprefix(f"{base}/") if base else place for place in places]
+    ids = distinct(
+        plain(f"{name}@{round(line.start, 6)}" if line.start else name)
+        for name, line in zip(names, lines, strict=True)
+    )
     sounds = []
-    for place, line in zip(places, lines, strict=True):
-        name = place.removeprefix(f"{base}/") if base else place
+    for id, name, place, line in zip(ids, names, places, lines, strict=True):
         seconds = line.seconds
         if seconds is None:
             length = lengths[place]
             if isinstance(length, str):
                 raise CorpusError(f"{data}: {length}, or correct the line.")
             seconds = length - line.start
-        key = f"{name}@{round(line.start, 6)}" if line.start else name
-        seen[key] += 1
+        if not (0 <= line.start < math.inf and 0 <= seconds < math.inf):
+            raise CorpusError(
+                f"{line.where.replace(os.fspath(copy), data)}: from {line.start:g} s on "
+                f"{seconds:g} s are no part of a file: correct the line."
+            )
         sounds.append(
             Sound(
-                id=plain(key if seen[key] == 1 else f"{key}#{seen[key]}"),
+                id=id,
                 location=place,
                 path=plain(name),
                 seconds=seconds,
@@ -169,7 +177,7 @@ def _length(place: str) -> float | str:
         with explained(f"read {place}"), open_remote(place) as file:
             return _measure(file)
     except VqaudioError as error:
-        return str(error)
+        return str(error).replace(STREAM, place)
 
 
 def _measure(source: str | IO[bytes]) -> float:

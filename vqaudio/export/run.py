@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cache
+from threading import Thread
 from typing import NamedTuple
 
 from vqaudio.errors import AudioError, VqaudioError
@@ -15,7 +21,7 @@ from vqaudio.export.plan import PLAN, Plan, differences, make_plan, read_plan
 from vqaudio.export.shard import Task, export_shard, load_once
 from vqaudio.export.sound import Listing
 from vqaudio.export.storage import Folder, open_folder
-from vqaudio.export.summary import Summary, manifest_of, read_summary
+from vqaudio.export.summary import Summary, read_summary
 
 QUESTIONS_AT_ONCE = 16
 """Manifests that are asked for at once; in a store each is mostly waited for."""
@@ -63,13 +69,15 @@ def export(
     """Bring the tokens of all recordings into shards; complete ones are left as they are.
 
     A recording that cannot be read is left out and named; with `retry` its shard is made again.
-    `force` starts anew where the folder holds another export. The result depends on the order and
-    the recordings alone, not on the executor, and not on how often it was stopped.
+    `force` starts anew where the folder holds another export, and removes that. The result depends
+    on the order and the recordings alone, not on the executor, and not on how often it was stopped.
 
     Raises VqaudioError, its children for data or a model that is none, and when no recording can
     be read.
     """
     executor = executor or in_this_process
+    if not 0 <= order.shard_hours < math.inf:
+        raise VqaudioError(f"{order.shard_hours} hours are no length of a shard: give 0 or more")
     if order.format not in FORMATS:
         raise VqaudioError(f"no format {order.format!r}: choose from {', '.join(FORMATS)}")
     header = _header(order)
@@ -118,7 +126,7 @@ def in_processes(workers: int) -> Executor:
         from joblib import Parallel, delayed
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-        jobs = (delayed(_export_counted)(task) for task in tasks)
+        jobs = (delayed(_export_counted)(task, os.getpid()) for task in tasks)
         parallel = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
         try:
             for summary, seconds in parallel(jobs):
@@ -133,14 +141,27 @@ def in_processes(workers: int) -> Executor:
     return execute
 
 
-def _export_counted(task: Task) -> tuple[Summary, float]:
+def _export_counted(task: Task, parent: int) -> tuple[Summary, float]:
+    _end_with(parent)
     return export_shard(task), task.seconds
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """End this process when its parent is killed, which alone keeps others from the folder."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _header(order: Order) -> Header:
     tokenizer = load_once(order.model, order.device)
     codec = tokenizer.codec
-    levels = order.levels or len(codec.codebook_sizes)
+    levels = len(codec.codebook_sizes) if order.levels is None else order.levels
     tokenizer._check_levels(levels)
     return Header(
         model=tokenizer.fingerprint,
@@ -154,17 +175,19 @@ def _header(order: Order) -> Header:
 def _settle(folder: Folder, plan: Plan, *, force: bool) -> None:
     """Write the plan, or make sure that it is the one that is there.
 
-    Raises VqaudioError when another is, unless `force`, which removes what belongs to it.
+    Raises VqaudioError when another is, unless `force`, which removes what belongs to it, and
+    when files of others are there, which might have the names of those to come.
     """
-    try:
-        there = read_plan(folder)
-    except VqaudioError:
-        if not force:
-            raise
-        there = None
+    there = read_plan(folder)
     if there == plan:
         return
-    if there is not None:
+    if there is None:
+        if names := folder.names():
+            raise VqaudioError(
+                f"{folder.address} holds other files ({', '.join(names[:3])}): name a folder that "
+                "is empty, or not there yet"
+            )
+    else:
         if not force:
             raise VqaudioError(
                 f"{folder.address} holds another export ({'; '.join(differences(there, plan))}): "
@@ -175,12 +198,20 @@ def _settle(folder: Folder, plan: Plan, *, force: bool) -> None:
 
 
 def _remove(folder: Folder, plan: Plan) -> None:
-    for name in plan.names:
-        summary = read_summary(folder, name)
-        folder.remove(manifest_of(name))
-        for file in summary.files if summary else ():
-            folder.remove(file.name)
+    """All that belongs to an export and nothing else; its plan last, so that this may be stopped.
+
+    Of a shard without a manifest there may be files as well: a kill came between them and it.
+    """
     remove_index(folder)
+    shards = set(plan.names)
+    own = [name for name in folder.names() if name.partition(".")[0] in shards]
+    form = FORMATS[plan.format]
+    for name in own:
+        if name.endswith(form.suffix):
+            with folder.local([name]) as local, suppress(ValueError, KeyError, TypeError, OSError):
+                for other in form.others(local / name):
+                    folder.remove(other)
+        folder.remove(name)
     folder.remove(PLAN)
 
 
@@ -191,7 +222,8 @@ def _complete(folder: Folder, plan: Plan, *, retry: bool) -> dict[str, Summary]:
         return {
             summary.shard: summary
             for summary in found
-            if summary is not None and not (retry and summary.unreadable)
+            # Where nothing could be read, the disk or the store may have been away.
+            if summary is not None and summary.rows and not (retry and summary.unreadable)
         }
 
 

@@ -131,6 +131,6 @@ def _explained(out: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise VqaudioError(
-            f"cannot write to {out}: {error.strerror or error}; with room again, the same command "
-            "goes on from there"
+            f"cannot write to {out}: {error.strerror or error}; when that is mended, the same "
+            "command goes on from there"
         ) from error

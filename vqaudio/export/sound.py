@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -35,6 +37,24 @@ class Listing(NamedTuple):
     sounds: tuple[Sound, ...]
     unreadable: tuple[Unreadable, ...]
     """Files whose header cannot be read."""
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The same names, but for those that have been there before: they are numbered.
+
+    >>> distinct(["a", "a", "a#2", "b"])
+    ['a', 'a#2', 'a#2#2', 'b']
+    """
+    seen: Counter[str] = Counter()
+    found = []
+    for name in names:
+        free = name
+        while seen[free]:
+            seen[name] += 1
+            free = f"{name}#{seen[name]}"
+        seen[free] += 1
+        found.append(free)
+    return found
 
 
 def plain(text: str) -> str:

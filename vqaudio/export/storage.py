@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, Protocol
 
 from filelock import FileLock, Timeout
@@ -21,12 +22,22 @@ from vqaudio.errors import VqaudioError
 from vqaudio.files import atomic
 
 LOCK = ".lock"
+LEFT = re.compile(
+    r"\.shard-\d+\.\w{8}"  # of `workspace`
+    r"|\.(shard-\d+|plan|index|unreadable)\.\d+-[0-9a-f]{8}\.jsonl?"  # of `atomic`
+)
+"""Hidden names that a killed run may have left, and nobody else."""
+HEADER_BYTES = 1 << 18
+"""To fetch at once of a remote file: only its header is wanted, and a store's usual is 50 MB."""
 
 
 class Folder(Protocol):
     """Files by name; names of files in sub-folders have slashes. All raise VqaudioError."""
 
     address: str
+
+    def names(self) -> list[str]:
+        """Of files and folders directly in it, sorted; hidden ones are passed over."""
 
     def size(self, name: str) -> int | None:
         """Bytes, or None where there is no such file."""
@@ -71,6 +82,11 @@ class LocalFolder:
         self.address = address
         self.path = Path(address.removeprefix("file://"))
 
+    def names(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        return sorted(name for name in os.listdir(self.path) if not name.startswith("."))
+
     def size(self, name: str) -> int | None:
         try:
             return (self.path / name).stat().st_size
@@ -86,17 +102,25 @@ class LocalFolder:
             ) from None
 
     def write(self, name: str, content: bytes) -> None:
-        with atomic(self.path / name) as temporary:
+        with atomic(self.path / name, durable=True) as temporary:
             temporary.write_bytes(content)
 
     def take(self, file: Path, name: str) -> None:
         target = self.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("rb") as content:  # on the disk before it has its name: see `atomic`
+            os.fsync(content.fileno())
         os.replace(file, target)
 
     def remove(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            (self.path / name).unlink()
+        target = self.path / name
+        try:
+            target.unlink(missing_ok=True)
+        except OSError as error:
+            raise VqaudioError(f"cannot remove {target}: {error.strerror}") from None
+        with suppress(OSError):  # of a sub-folder that holds other files
+            for parent in target.relative_to(self.path).parents[:-1]:
+                (self.path / parent).rmdir()
 
     @contextmanager
     def workspace(self, name: str) -> Iterator[Path]:
@@ -131,12 +155,16 @@ class LocalFolder:
                 f"cannot write to {self.path}: {error.strerror}; name another folder"
             ) from None
         try:
-            for pattern in (".shard-*", ".plan.*", ".index.*", ".unreadable.*"):
-                for left in self.path.glob(pattern):
-                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+            self._clean()
             yield
+            self._clean()  # workers may have been killed, and others done their shards
         finally:
             lock.release()
+
+    def _clean(self) -> None:
+        for left in self.path.iterdir():
+            if LEFT.fullmatch(left.name):
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 class RemoteFolder:
@@ -146,16 +174,16 @@ class RemoteFolder:
         self.address = address.rstrip("/")
         self._store, self._root = find_store(address)
         self._root = self._root.rstrip("/")
-        self._sizes: dict[str, int] | None = None
+        self._sizes: dict[str, dict[str, int | None]] = {}
+        """By folder below it and name there; None of a folder."""
+        self._listing = Lock()
+
+    def names(self) -> list[str]:
+        return sorted(name for name in self._list("") if not name.startswith("."))
 
     def size(self, name: str) -> int | None:
-        if self._sizes is None:  # one listing, rather than a question for each of a million files
-            with explained(f"list {self.address}"):
-                self._sizes = {
-                    path.removeprefix(self._root).lstrip("/"): int(facts["size"])
-                    for path, facts in _find(self._store, self._root).items()
-                }
-        return self._sizes.get(name)
+        parent, _, last = name.rpartition("/")
+        return self._list(parent).get(last)
 
     def read(self, name: str) -> bytes:
         with explained(f"read {self.address}/{name}"):
@@ -171,7 +199,6 @@ class RemoteFolder:
         with explained(f"write {self.address}/{name}"):
             target = f"{self._root}/{name}"
             self._store.put_file(os.fspath(file), target)
-            self._store.invalidate_cache()
             arrived = self._store.info(target)["size"]
         if arrived != size:
             raise VqaudioError(
@@ -182,9 +209,8 @@ class RemoteFolder:
         self._note(name, size)
 
     def remove(self, name: str) -> None:
-        with explained(f"remove {self.address}/{name}"):
-            if self._store.exists(f"{self._root}/{name}"):
-                self._store.rm_file(f"{self._root}/{name}")
+        with explained(f"remove {self.address}/{name}"), suppress(FileNotFoundError):
+            self._store.rm_file(f"{self._root}/{name}")
         self._note(name, None)
 
     @contextmanager
@@ -206,11 +232,28 @@ class RemoteFolder:
     def hold(self) -> Iterator[None]:
         yield
 
+    def _list(self, parent: str) -> dict[str, int | None]:
+        """One listing of a folder, rather than a question for each of its files."""
+        with self._listing:
+            if parent not in self._sizes:
+                folder = f"{self._root}/{parent}".rstrip("/")
+                with explained(f"list {self.address}"):
+                    self._sizes[parent] = {
+                        facts["name"].rstrip("/").rpartition("/")[2]: (
+                            int(facts["size"]) if facts["type"] == "file" else None
+                        )
+                        for facts in _ask(self._store, "ls", folder) or ()
+                        if facts["name"].strip("/") != folder.strip("/")
+                    }
+            return self._sizes[parent]
+
     def _note(self, name: str, size: int | None) -> None:
-        if self._sizes is not None:
-            self._sizes.pop(name, None)
-            if size is not None:
-                self._sizes[name] = size
+        parent, _, last = name.rpartition("/")
+        with self._listing:
+            if parent in self._sizes:
+                self._sizes[parent].pop(last, None)
+                if size is not None:
+                    self._sizes[parent][last] = size
 
 
 def find_store(address: str) -> tuple[Any, str]:
@@ -220,26 +263,30 @@ def find_store(address: str) -> tuple[Any, str]:
     except ImportError:
         raise VqaudioError(f"{address} needs fsspec: pip install 'vqaudio[export]'") from None
     try:
-        store, path = fsspec.core.url_to_fs(address)
+        # Others write there: what was listed a while ago is not believed.
+        store, path = fsspec.core.url_to_fs(address, use_listings_cache=False)
     except (ImportError, ValueError) as error:
         raise VqaudioError(f"cannot use {address}: {error}") from None
     return store, str(path)
 
 
 def list_files(address: str) -> list[str]:
-    """The names of all files below a remote folder, sorted. Raises VqaudioError."""
+    """The names of all files below a remote folder, in the order of a local one.
+
+    Raises VqaudioError.
+    """
     store, root = find_store(address)
     with explained(f"list {address}"):
-        return sorted(
-            path.removeprefix(root.rstrip("/")).lstrip("/") for path in _find(store, root)
-        )
+        paths = _ask(store, "find", root) or ()
+    names = (path.removeprefix(root.rstrip("/")).lstrip("/") for path in paths)
+    return sorted(names, key=lambda name: name.split("/"))
 
 
 def open_remote(address: str) -> IO[bytes]:
-    """A remote file for reading. Raises VqaudioError."""
+    """A remote file, to read its header. Raises VqaudioError."""
     store, path = find_store(address)
     with explained(f"read {address}"):
-        file: IO[bytes] = store.open(path, "rb")
+        file: IO[bytes] = store.open(path, "rb", block_size=HEADER_BYTES)
         return file
 
 
@@ -256,10 +303,10 @@ def explained(doing: str) -> Iterator[None]:
         ) from error
 
 
-def _find(store: Any, root: str) -> dict[str, Any]:
-    store.invalidate_cache()
+def _ask(store: Any, verb: str, folder: str) -> Any:
+    """What "ls" or "find" say in detail, as it is now; None where there is no such folder."""
+    store.invalidate_cache()  # of stores that cache anyway
     try:
-        found: dict[str, Any] = store.find(root, detail=True)
+        return getattr(store, verb)(folder, detail=True)
     except FileNotFoundError:
-        return {}
-    return found
+        return None

@@ -54,8 +54,11 @@ def arrange(codes: ArrayLike, codebook_sizes: Sequence[int], pattern: str) -> Id
             f"codes of shape {list(given.shape)} do not fit {len(codebook_sizes)} codebooks: they "
             "are [Q, T]"
         )
+    if given.dtype.kind not in "iu":
+        raise TokensError(f"codes of {given.dtype} came: they are integers")
     ids = vocabulary.to_ids(given)
-    vocabulary.to_codes(ids)  # a code beyond its codebook would be one of the next
+    if not np.array_equal(vocabulary.to_codes(ids), given):  # which finds those of another level
+        raise TokensError("codes beyond 16 bits came: they are of no codebook")
     body = find_pattern(pattern).apply(ids, vocabulary)
     return _framed(body, vocabulary)
 

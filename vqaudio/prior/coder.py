@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vqaudio.errors import TokensError, VqaudioError
+from vqaudio.entropy.ranges import decoding, listed, payload_of, range_coder
+from vqaudio.errors import TokensError
 from vqaudio.prior.files import PriorFile
 from vqaudio.prior.layout import layout_of
-from vqaudio.prior.stepping import walk
+from vqaudio.prior.stepping import Choose, walk
 from vqaudio.threads import one_thread
 
 WINDOWS_AT_ONCE = 16
-"""Long sounds are coded so many windows in step, which takes no longer than one."""
-
-
+"""Long sounds are coded so many windows in step, which takes little longer than one."""
 FLOOR = 0.001
 """Of the probability, shared by all codes: none is impossible, and none is free. It costs at most
 0.0015 bits a code."""
-SLACK = 128
-"""Bits: twice the state of the coder, by which the end of a payload may differ from its content."""
 
 
 class PriorCoder:
@@ -40,35 +37,33 @@ class PriorCoder:
     name = "prior"
 
     def __init__(self, file: PriorFile) -> None:
-        self.prior = file.prior
+        """Raises TokensError where the library constriction is not installed."""
+        stream = range_coder()
+        self._queue = stream.queue
+        self._family = stream.model.Categorical(perfect=False)
+        # One of its own: `file.prior` may go to another device, or on with its training.
+        self.prior = copy.deepcopy(file.prior).cpu().eval()
         self.fingerprint = file.fingerprint
         self.model = file.model
-        self._constriction = _constriction()
-        self._family = self._constriction.stream.model.Categorical(perfect=False)
 
     def encode(self, codes: NDArray[np.uint16], codebook_sizes: Sequence[int]) -> bytes:
         """uint16 [Q, T] -> bytes. Raises TokensError for codebooks that the prior does not know."""
         self._check(codebook_sizes)
-        encoder = self._constriction.stream.queue.RangeEncoder()
+        encoder = self._queue.RangeEncoder()
         for first, batch, num_frames in self._groups(codes.shape[1]):
             part = codes[:, first : first + batch * num_frames]
             windows = part.reshape(len(part), batch, num_frames).astype(np.int32)
-            taken = [0] * len(windows)
 
             def choose(
-                logits: Tensor,
-                level: int,
-                windows: NDArray[np.int32] = windows,
-                taken: list[int] = taken,
+                logits: Tensor, level: int, frame: int, windows: NDArray[np.int32] = windows
             ) -> Tensor:
-                symbols = np.ascontiguousarray(windows[level, :, taken[level]])
-                taken[level] += 1
-                encoder.encode(symbols, self._family, _probabilities(logits))
+                symbols = np.ascontiguousarray(windows[level, :, frame])
+                if logits.shape[-1] > 1:  # else there is nothing to say
+                    encoder.encode(symbols, self._family, _probabilities(logits))
                 return torch.from_numpy(symbols).long()
 
             self._walk(num_frames, batch, choose)
-        compressed: bytes = encoder.get_compressed().astype("<u4").tobytes()
-        return compressed
+        return payload_of(encoder)
 
     def decode(
         self, payload: bytes, codebook_sizes: Sequence[int], num_frames: int
@@ -78,31 +73,23 @@ class PriorCoder:
         Raises TokensError for bytes that `encode` does not make.
         """
         self._check(codebook_sizes)
-        fewest = -math.log2(1 - FLOOR) * num_frames * len(codebook_sizes)
-        if len(payload) % 4 or fewest > 8 * len(payload) + SLACK:
-            raise TokensError(
-                f"{len(payload)} bytes of payload cannot hold {num_frames} frames: get the file "
-                "again"
-            )
-        words = np.frombuffer(payload, "<u4").astype(np.uint32)
-        decoder = self._constriction.stream.queue.RangeDecoder(words)
+        # The likeliest code of K has a probability of 1 - FLOOR + FLOOR / K, or a rounding more.
+        fewest = -0.99 * sum(math.log2(1 - FLOOR + FLOOR / size) for size in codebook_sizes)
+        with decoding(payload, num_frames, fewest_bits=num_frames * fewest) as decoder:
 
-        def choose(logits: Tensor, level: int) -> Tensor:
-            probabilities = _probabilities(logits)
-            return torch.from_numpy(decoder.decode(self._family, probabilities)).long()
+            def choose(logits: Tensor, level: int, frame: int) -> Tensor:
+                if logits.shape[-1] == 1:
+                    return torch.zeros(len(logits), dtype=torch.long)
+                found = decoder.decode(self._family, _probabilities(logits))
+                return torch.from_numpy(found).long()
 
-        parts = []
-        try:
-            for _, batch, frames in self._groups(num_frames):
-                windows = self._walk(frames, batch, choose)
-                parts.append(windows.transpose(0, 1).flatten(1).numpy().astype(np.uint16))
-        except AssertionError as error:  # what constriction raises for bytes that no encoder made
-            raise TokensError(f"its payload is damaged ({error}): get the file again") from None
-        if not decoder.maybe_exhausted():
-            raise TokensError("its payload holds more than its codes: get the file again")
-        return np.concatenate(parts, axis=1)
+            codes = np.zeros((len(codebook_sizes), num_frames), np.uint16)
+            for first, batch, frames in self._groups(num_frames):
+                windows = self._walk(frames, batch, choose).transpose(0, 1).flatten(1)
+                codes[:, first : first + batch * frames] = windows.numpy()
+        return codes
 
-    def _walk(self, num_frames: int, batch: int, choose: Any) -> Tensor:
+    def _walk(self, num_frames: int, batch: int, choose: Choose) -> Tensor:
         layout = layout_of(self.prior.config.pattern, self.prior.codebook_sizes, num_frames)
         condition = tuple(self.prior.condition())  # the decoder knows neither speaker nor text
         with one_thread():
@@ -120,8 +107,8 @@ class PriorCoder:
     def _check(self, codebook_sizes: Sequence[int]) -> None:
         if tuple(codebook_sizes) != self.prior.codebook_sizes:
             raise TokensError(
-                f"the prior knows codebooks of {self.prior.codebook_sizes}, these are "
-                f"{tuple(codebook_sizes)}: take the prior of these tokens"
+                f"the prior is for codebooks of {listed(self.prior.codebook_sizes)}, these are "
+                f"{listed(codebook_sizes)}: take a prior that was trained on as many levels"
             )
 
 
@@ -130,13 +117,3 @@ def _probabilities(logits: Tensor) -> NDArray[np.float32]:
     likely = torch.softmax(logits.double(), dim=-1)
     mixed = (1 - FLOOR) * likely + FLOOR / likely.shape[-1]
     return mixed.float().cpu().numpy()
-
-
-def _constriction() -> Any:
-    try:
-        import constriction
-    except ImportError:
-        raise VqaudioError(
-            "entropy coding needs the library constriction: pip install 'vqaudio[entropy]'"
-        ) from None
-    return constriction

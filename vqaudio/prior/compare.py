@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vqaudio.entropy import Frequencies, count
 from vqaudio.entropy.static import PRECISION, parts
-from vqaudio.metrics.intervals import Interval, bootstrap_ratio, paired_difference
+from vqaudio.errors import TokensError
+from vqaudio.metrics.intervals import Interval, bootstrap_ratio
 from vqaudio.prior.model import Prior
 from vqaudio.prior.score import PriorScore, score
 from vqaudio.prior.sequences import TokenSet
@@ -27,7 +27,8 @@ class Comparison:
     static: Interval | None
     """bit/s by a table of frequencies; None without a table."""
     saved: Interval | None
-    """Mean over sounds of what the prior saves against the table, in bit/s of each sound."""
+    """bit/s by the table less those by the prior, its interval over sounds of which each is coded
+    both ways."""
     zeroth_order: float
     """bit/s of the entropy of these very codes, level by level. A table that knew them beforehand
     would need as much; few sounds make it too low."""
@@ -49,12 +50,20 @@ class Comparison:
             lines.append("no table of frequencies for this model: make one with vqaudio count")
         else:
             lines.append(f"{self.static.mean:.0f} bit/s by the table of frequencies")
-            lines.append(f"{_of(self.saved)} bit/s saved against the table, mean over sounds")
+            lines.append(f"{_of(self.saved)} bit/s saved against the table")
         return lines
 
 
 def compare(prior: Prior, tokens: TokenSet, frequencies: Frequencies | None) -> Comparison:
-    """What the codes of all sounds take by `prior`, and by `frequencies` of the same model."""
+    """What the codes of all sounds take by `prior`, and by `frequencies` of the same model.
+
+    Raises TokensError for frequencies of another model.
+    """
+    if frequencies is not None and frequencies.model != tokens.model:
+        raise TokensError(
+            f"the table is of model {frequencies.model}, the tokens are of {tokens.model}: count "
+            "them with vqaudio count"
+        )
     found = score(prior, tokens)
     codes = [sequence.codes for sequence in tokens.sequences]
     seconds = [sequence.shape[1] / tokens.frame_rate for sequence in codes]
@@ -63,21 +72,17 @@ def compare(prior: Prior, tokens: TokenSet, frequencies: Frequencies | None) -> 
     entropy = sum(level.entropy * level.num_tokens for level in usage)
     static = saved = None
     if frequencies is not None:
-        bits = [_static_bits(sequence, frequencies) for sequence in codes]
+        # What the static coder needs, without the few bits at its end.
+        surprise = [PRECISION - np.log2(parts(counts)) for counts in frequencies.counts]
+        bits = [
+            sum(float(level[row].sum()) for level, row in zip(surprise, sequence, strict=False))
+            for sequence in codes
+        ]
         static = bootstrap_ratio(bits, seconds)
-        saved = paired_difference(
-            [b / s for b, s in zip(bits, seconds, strict=True)],
-            [b / s for b, s in zip(found.sound_bits, seconds, strict=True)],
+        saved = bootstrap_ratio(
+            [table - own for table, own in zip(bits, found.sound_bits, strict=True)], seconds
         )
     return Comparison(found, static, saved, entropy / sum(seconds))
-
-
-def _static_bits(codes: NDArray[np.uint16], frequencies: Frequencies) -> float:
-    """[Q, T] -> bits that the static coder needs, without the few at its end."""
-    return sum(
-        float((PRECISION - np.log2(parts(counts)[level])).sum())
-        for level, counts in zip(codes, frequencies.counts, strict=False)
-    )
 
 
 def _of(interval: Interval) -> str:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from vqaudio.errors import ModelError
+from vqaudio.errors import ModelError, VqaudioError
 from vqaudio.files import atomic
 from vqaudio.prior.config import PriorConfig
 from vqaudio.prior.model import Prior
@@ -78,35 +77,45 @@ def load_prior(path: Path) -> PriorFile:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = json.loads(metadata["vqaudio_prior"])
-        version = header["format_version"]
     except FileNotFoundError:
         raise ModelError(
             f"no prior at {path}: give a file that `vqaudio prior train` wrote"
         ) from None
-    except (KeyError, json.JSONDecodeError):
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read as a prior ({error}): get it again") from None
+    try:
+        header = json.loads(metadata["vqaudio_prior"])
+        version = header["format_version"]
+    except (KeyError, TypeError, ValueError):
         raise ModelError(
             f"{path} is a safetensors file but no prior of vqaudio: it lacks the header"
         ) from None
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} cannot be read as a prior ({error}): get it again") from None
     if version != FORMAT_VERSION:
         raise ModelError(
             f"{path} has prior format {version}, this vqaudio reads {FORMAT_VERSION}: install the "
             "vqaudio it was written with, or a newer one"
         )
-    card, fingerprint = header.pop("card"), header.pop("fingerprint")
-    if _fingerprint(header, tensors) != fingerprint:
-        raise ModelError(f"{path} is damaged: it is not what was saved; get it again")
     try:
-        config = PriorConfig.model_validate_json(json.dumps(header["config"]))
-        prior = Prior(config, header["codebook_sizes"], speakers=header["speakers"])
-        prior.load_state_dict(tensors, strict=False)
-    except (KeyError, RuntimeError, ValidationError) as error:
-        reason = str(error).splitlines()[0]
+        return _from_parts(header, tensors)
+    except VqaudioError:  # a library that is not installed
+        raise
+    except Exception as error:  # whatever another program wrote there
+        reason = (str(error).splitlines() or [""])[0]
         raise ModelError(
             f"{path} does not hold the prior that its header describes ({reason}): get it again"
         ) from error
+
+
+def _from_parts(header: dict[str, Any], tensors: dict[str, Tensor]) -> PriorFile:
+    """Raises ValueError and others where they do not fit."""
+    card, fingerprint = header.pop("card"), header.pop("fingerprint")
+    if _fingerprint(header, tensors) != fingerprint:
+        raise ValueError("it is damaged")
+    config = PriorConfig.model_validate_json(json.dumps(header["config"]))
+    prior = Prior(config, header["codebook_sizes"], speakers=header["speakers"])
+    if set(tensors) != set(_weights(prior)):
+        raise ValueError("it has other weights")
+    prior.load_state_dict(tensors, strict=False)  # without the output, see `_weights`
     return PriorFile(
         prior.eval(),
         header["model"],

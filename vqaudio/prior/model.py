@@ -10,11 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqaudio.errors import VqaudioError
+from vqaudio.metrics.libraries import load_library
 from vqaudio.patterns import Vocabulary, find_pattern
 from vqaudio.prior.config import PriorConfig
 
 NUM_BYTES = 256
+TEXT_PER_FRAME = 4
+"""Bytes of a text for each frame of a window, more than anyone says. The rest is left out: the text
+of a sound of hours would fill the memory."""
 
 
 class Scores(NamedTuple):
@@ -51,7 +54,7 @@ class Prior(nn.Module):
         self.vocabulary = Vocabulary(self.codebook_sizes)
         self.num_rows = find_pattern(config.pattern).num_rows(len(self.codebook_sizes))
         conditions = {"none": 0, "speaker": 1 + len(self.speakers), "text": NUM_BYTES}
-        transformers = _transformers()
+        transformers = load_library("transformers", "A prior", "transformers", extra="prior")
         self.network = transformers.LlamaForCausalLM(
             transformers.LlamaConfig(
                 vocab_size=self.vocabulary.size + conditions[config.condition],
@@ -87,7 +90,8 @@ class Prior(nn.Module):
             known = speaker in self.speakers
             return [first + (1 + self.speakers.index(str(speaker)) if known else 0)]
         if self.config.condition == "text" and text is not None:
-            return [first + byte for byte in text.encode()]
+            most = TEXT_PER_FRAME * self.config.context_frames
+            return [first + byte for byte in text.encode()[:most]]
         return []
 
     def prepend(self, condition: Sequence[int], ids: Tensor) -> Tensor:
@@ -154,13 +158,3 @@ def _sum_by_item(values: Tensor, item: Tensor, batch: int) -> Tensor:
 
 def _multiple_of_32(width: float) -> int:
     return 32 * math.ceil(width / 32)
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise VqaudioError(
-            "a prior needs the library transformers: pip install 'vqaudio[prior]'"
-        ) from None
-    return transformers

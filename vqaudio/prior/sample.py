@@ -35,7 +35,7 @@ class Taste(NamedTuple):
         """logits [K] -> a code."""
         from transformers import TemperatureLogitsWarper, TopPLogitsWarper
 
-        scores = logits[None].cpu()
+        scores = (logits - logits.max())[None].cpu()  # else a low temperature makes infinities
         unused = torch.zeros(1, 0, dtype=torch.long)
         if self.temperature != 1:
             scores = TemperatureLogitsWarper(float(self.temperature))(unused, scores)
@@ -61,29 +61,29 @@ def sample(
 ) -> NDArray[np.uint16]:
     """Codes [Q, T] that begin with `prompt` [Q, T0], with T = `num_frames` in all.
 
-    With `until_end` fewer, where the prior says that the sound is over. What goes beyond the
-    prior's window is drawn with the second half of a window before it.
+    With `until_end` fewer, where the prior says that the sound is over, whatever the taste. What
+    goes beyond the prior's window is drawn with the second half of a window before it, and without
+    the text, which belongs to the first window.
 
     Raises VqaudioError for a taste that means nothing, a speaker that the prior does not know, a
-    text for a prior that takes none, and a prompt that is too long or of other levels.
+    text for a prior that takes none, and a prompt that is too long, of other levels or beyond the
+    codebooks.
     """
     taste.check()
     _check_condition(prior, speaker, text)
-    codes = np.zeros((len(prior.codebook_sizes), 0), np.uint16)
-    if prompt is not None:
-        codes = np.asarray(prompt).astype(np.uint16)
-        if len(codes) != len(prior.codebook_sizes) or codes.shape[1] >= num_frames:
-            raise VqaudioError(
-                f"a prompt of {len(codes)} levels and {codes.shape[1]} frames does not begin "
-                f"{len(prior.codebook_sizes)} levels and {num_frames} frames"
-            )
-    generator = torch.Generator().manual_seed(seed)
-    condition = prior.condition(speaker=speaker, text=text)
+    codes = _check_prompt(prior, prompt, num_frames)
     context = prior.config.context_frames
+    if text is not None and codes.shape[1] >= context:
+        raise VqaudioError(
+            f"the text would come before a prompt of {codes.shape[1]} frames, and the prior sees "
+            f"{context} at once: take a shorter prompt, or no text"
+        )
+    generator = torch.Generator().manual_seed(seed)
     while codes.shape[1] < num_frames:
         # The window holds all that there is, or else the newest half of what it can hold.
         known = codes if codes.shape[1] < context else codes[:, -(context // 2) :]
         done = codes.shape[1] - known.shape[1]
+        condition = prior.condition(speaker=speaker, text=text if done == 0 else None)
         window = _Window(prior, min(num_frames - done, context), known, condition)
         drawn = window.go_on(taste, generator, until_end=until_end)
         codes = np.concatenate([codes[:, :done], drawn], axis=1)
@@ -125,16 +125,21 @@ class _Window:
             pushed = column
             while rows:
                 row = rows.pop(0)
-                level, frame = (int(place[row, column]) for place in self.layout[1:])
+                level = int(self.layout.levels[row, column])
+                frame = int(self.layout.frames[row, column])
                 may_end = until_end and not self.ended and level == 0 and frame > 0
-                code = taste.draw(prior.logits(hidden, level, with_end=may_end), generator)
-                if code < prior.codebook_sizes[level]:
-                    self.codes[level, frame] = code
-                else:
+                if may_end and self._ends(hidden, generator):
                     self.ended = True
                     self._lay_out(frame)  # up to here as it was, and now with its end
                     rows = self._unknown(column)
+                    continue
+                self.codes[level, frame] = taste.draw(prior.logits(hidden, level), generator)
         return self.codes
+
+    def _ends(self, hidden: Tensor, generator: torch.Generator) -> bool:
+        """Drawn as learnt: at any one frame the end is unlikely, and a top-p would leave it out."""
+        likely = torch.softmax(self.prior.logits(hidden, 0, with_end=True), -1)[-1]
+        return bool(torch.rand((), generator=generator) < likely.cpu())
 
     def _unknown(self, column: int) -> list[int]:
         """The rows where a code is to be drawn."""
@@ -159,3 +164,19 @@ def _check_condition(prior: Prior, speaker: str | None, text: str | None) -> Non
         raise VqaudioError(
             "the prior was not trained with texts: train one with prior.condition text"
         )
+
+
+def _check_prompt(prior: Prior, prompt: ArrayLike | None, num_frames: int) -> NDArray[np.uint16]:
+    """The prompt as codes [Q, T0], none where there is no prompt."""
+    sizes = np.array(prior.codebook_sizes)[:, None]
+    if prompt is None:
+        return np.zeros((len(sizes), 0), np.uint16)
+    codes = np.asarray(prompt)
+    if codes.ndim != 2 or len(codes) != len(sizes) or codes.shape[1] >= num_frames:
+        raise VqaudioError(
+            f"a prompt of shape {list(codes.shape)} does not begin codes of "
+            f"{[len(sizes), num_frames]}: it needs as many levels, and fewer frames"
+        )
+    if codes.dtype.kind not in "iu" or (codes < 0).any() or (codes >= sizes).any():
+        raise VqaudioError("the prompt's codes are beyond the prior's codebooks")
+    return codes.astype(np.uint16)

@@ -103,17 +103,17 @@ def score(prior: Prior, tokens: TokenSet) -> PriorScore:
     ]
     # Windows of like length share a batch, so that little of it is padding.
     windows.sort(key=lambda item: item[1].codes.shape[1])
-    bits = torch.zeros(len(tokens.sequences), len(tokens.codebook_sizes))
+    bits = torch.zeros(len(tokens.sequences), len(tokens.codebook_sizes), dtype=torch.float64)
     stop_bits = 0.0
     for batch in _batches(windows):
         scores = prior.score(*stack(prior, [window for _, window in batch]))
         places = torch.tensor([place for place, _ in batch])
-        bits.index_add_(0, places, scores.bits.cpu())
+        bits.index_add_(0, places, scores.bits.double().cpu())
         stop_bits += float(scores.stop_bits.sum())
     frames = [sequence.codes.shape[1] for sequence in tokens.sequences]
     seconds = [count / tokens.frame_rate for count in frames]
     sound_bits = bits.sum(1).tolist()
-    per_code = bits.double().sum(0) / sum(frames)
+    per_code = bits.sum(0) / sum(frames)
     return PriorScore(
         num_sounds=len(frames),
         seconds=sum(seconds),

@@ -19,8 +19,8 @@ class Sequence(NamedTuple):
     name: str
     codes: NDArray[np.uint16]
     """[Q, T]."""
-    speaker: str
-    """The sound's name where nobody knows."""
+    speaker: str | None
+    """None where nobody knows."""
     text: str | None
 
 
@@ -45,11 +45,19 @@ class TokenSet(NamedTuple):
         num_frames: int = sum(one.codes.shape[1] for one in self.sequences)
         return num_frames / self.frame_rate
 
+    @property
+    def speakers(self) -> list[str]:
+        """Those that are known, sorted."""
+        return sorted({one.speaker for one in self.sequences if one.speaker})
+
     def split(self) -> tuple[TokenSet, TokenSet]:
-        """Speakers to learn from, and about one in twenty held out, by name as in any corpus."""
-        speakers = held_out(one.speaker for one in self.sequences)
-        train = [one for one in self.sequences if one.speaker not in speakers]
-        validation = [one for one in self.sequences if one.speaker in speakers]
+        """Speakers to learn from, and about one in twenty held out, by name as in any corpus.
+
+        A sound whose speaker nobody knows counts as a speaker of its own.
+        """
+        speakers = held_out(one.speaker or one.name for one in self.sequences)
+        train = [one for one in self.sequences if (one.speaker or one.name) not in speakers]
+        validation = [one for one in self.sequences if (one.speaker or one.name) in speakers]
         return self._replace(sequences=train), self._replace(sequences=validation)
 
 
@@ -64,7 +72,6 @@ def read_token_set(path: Path, levels: int | None = None) -> TokenSet:
     first = next(rows)
     like = first.tokens
     sequences = [
-        Sequence(row.id, row.tokens.codes, row.speaker or row.id, row.text)
-        for row in chain([first], rows)
+        Sequence(row.id, row.tokens.codes, row.speaker, row.text) for row in chain([first], rows)
     ]
     return TokenSet(sequences, like.model, like.sample_rate, like.hop_length, like.codebook_sizes)

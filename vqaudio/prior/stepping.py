@@ -10,8 +10,8 @@ from torch import Tensor
 from vqaudio.prior.layout import NO_CODE, Layout
 from vqaudio.prior.model import Prior
 
-Choose = Callable[[Tensor, int], Tensor]
-"""logits [B, K] of the next code of a level, and which level -> codes [B]."""
+Choose = Callable[[Tensor, int, int], Tensor]
+"""logits [B, K] of the next code, of which level and frame it is -> codes [B]."""
 
 
 class Stepper:
@@ -52,8 +52,8 @@ def walk(
         hidden = stepper.push(ids[:, :, known : column + shift])
         known = column + shift
         for row in rows:
-            level = int(levels[row, column])
-            chosen = choose(prior.logits(hidden, level), level)
+            level, frame = int(levels[row, column]), int(frames[row, column])
+            chosen = choose(prior.logits(hidden, level), level, frame)
             ids[:, row, known] = prior.vocabulary.offsets[level] + chosen.to(ids.device)
-            codes[:, level, int(frames[row, column])] = chosen.cpu()
+            codes[:, level, frame] = chosen.cpu()
     return codes

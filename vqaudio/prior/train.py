@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from vqaudio.prior.files import save_prior
 from vqaudio.prior.model import Prior
 from vqaudio.prior.score import PriorScore, score
 from vqaudio.prior.sequences import TokenSet
-from vqaudio.prior.windows import draw_windows, stack
+from vqaudio.prior.windows import Draws, stack
 from vqaudio.train.interrupts import Interrupts
 from vqaudio.train.log import RunLog
 from vqaudio.train.state import (
@@ -33,8 +34,9 @@ from vqaudio.train.state import (
 def train_prior(recipe: PriorRecipe, tokens: TokenSet, run: Path, *, device: torch.device) -> Path:
     """Run `recipe` on `tokens`, or what an earlier call left of it; returns the prior's path.
 
-    About one speaker in twenty is held out, and the prior is the one of the validation with the
-    fewest bits. Stopped at any moment, the same call goes on from the last checkpoint.
+    About one speaker in twenty is held out. prior.safetensors is of the newest validation,
+    best.safetensors of the one with the fewest bits. Stopped at any moment, the same call goes on
+    from the last checkpoint.
 
     Raises TrainingError, TokensError; VqaudioError when the folder cannot be written.
     """
@@ -44,10 +46,10 @@ def train_prior(recipe: PriorRecipe, tokens: TokenSet, run: Path, *, device: tor
         raise TokensError(
             "all tokens are of one speaker: there is nobody to validate on; export more recordings"
         )
+    _check_condition(recipe, train)
     saved = read_state(run)
     torch.manual_seed(recipe.seed)
-    speakers = sorted({sequence.speaker for sequence in train.sequences})
-    prior = Prior(recipe.prior, tokens.codebook_sizes, speakers=speakers).to(device)
+    prior = Prior(recipe.prior, tokens.codebook_sizes, speakers=train.speakers).to(device)
     optimizer = _optimizer(prior, recipe)
     progress = _Progress(train)
     parts: dict[str, Part] = {"prior": prior, "optimizer": optimizer, "progress": progress}
@@ -56,6 +58,7 @@ def train_prior(recipe: PriorRecipe, tokens: TokenSet, run: Path, *, device: tor
         restore(saved, parts, run)
     claim_run_folder(run, recipe)
     heard_out = _spread(held_out, recipe.validation_seconds)
+    draws = Draws(prior, train)
     path = run / "prior.safetensors"
     bfloat16 = recipe.precision == "bfloat16" or (
         recipe.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -63,11 +66,13 @@ def train_prior(recipe: PriorRecipe, tokens: TokenSet, run: Path, *, device: tor
     last_checkpoint = time.monotonic()
 
     with RunLog(run, steps=recipe.steps, first=first) as log, Interrupts(device, 1) as interrupts:
+        for line in _about(recipe, prior, train, held_out):
+            log.say(line)
         for step in range(first, recipe.steps):
             # There is no random state to save: that of a step is made of its number.
             random = np.random.default_rng((recipe.seed, step))
             torch.manual_seed(int(random.integers(2**63)))
-            windows = draw_windows(prior, train, recipe.batch_size, random)
+            windows = draws.draw(recipe.batch_size, random)
             num_codes = sum(window.codes.size for window in windows)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.optimizer.learning_rate * _factor(recipe, step)
@@ -96,9 +101,13 @@ def train_prior(recipe: PriorRecipe, tokens: TokenSet, run: Path, *, device: tor
                 found = score(prior.eval(), heard_out)
                 log.scalars(step, "validation", {"bitrate": found.bitrate.mean})
                 log.say(f"step {step} validation: {found.lines()[1]}")
+                save = partial(
+                    _save, prior=prior, recipe=recipe, train=train, found=found, steps=step + 1
+                )
+                save(path)
                 if found.bitrate.mean < progress.best:
                     progress.best = found.bitrate.mean
-                    _save(path, prior, recipe, tokens, train, found, steps=step + 1)
+                    save(run / "best.safetensors")
             stopping = interrupts.stops(telling=False) and not finished
             due = time.monotonic() - last_checkpoint >= 60 * recipe.checkpoint_minutes
             if finished or due or stopping:
@@ -155,8 +164,38 @@ def _factor(recipe: PriorRecipe, step: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def _check_condition(recipe: PriorRecipe, train: TokenSet) -> None:
+    """Raises TokensError where no sound has what the prior is to be told."""
+    condition = recipe.prior.condition
+    lacks_speakers = condition == "speaker" and not train.speakers
+    if lacks_speakers or (condition == "text" and not any(one.text for one in train.sequences)):
+        raise TokensError(
+            f"prior.condition is {condition}, and no {condition} is known of any of these tokens: "
+            f"export a corpus that names its {condition}s"
+        )
+
+
+def _about(recipe: PriorRecipe, prior: Prior, train: TokenSet, held_out: TokenSet) -> list[str]:
+    """What is trained on what, for the terminal."""
+    config, window = recipe.prior, recipe.prior.context_frames / train.frame_rate
+    told = "" if config.condition == "none" else f", told the {config.condition}"
+    lines = [
+        f"{name}: {len(some.sequences)} sounds, {some.seconds / 3600:.2f} hours, speakers: "
+        f"{len(some.speakers) or 'unknown'}"
+        for name, some in (("training", train), ("held out", held_out))
+    ]
+    return [
+        *lines,
+        f"prior: {prior.num_parameters / 1e6:.2f} M parameters on {prior.device}, {config.pattern} "
+        f"of {len(prior.codebook_sizes)} levels{told}, windows of {window:.1f} s",
+    ]
+
+
 def _spread(tokens: TokenSet, seconds: float) -> TokenSet:
-    """Sounds spread over `tokens`, of about so many seconds in all."""
+    """Sounds spread over `tokens`, about so many seconds in all; of a longer one its beginning."""
+    most = max(round(seconds * tokens.frame_rate), 1)
+    cut = [one._replace(codes=one.codes[:, :most]) for one in tokens.sequences]
+    tokens = tokens._replace(sequences=cut)
     count = len(tokens.sequences)
     wanted = min(max(round(count * seconds / tokens.seconds), 1), count)
     return tokens._replace(
@@ -166,12 +205,11 @@ def _spread(tokens: TokenSet, seconds: float) -> TokenSet:
 
 def _save(
     path: Path,
+    *,
     prior: Prior,
     recipe: PriorRecipe,
-    tokens: TokenSet,
     train: TokenSet,
     found: PriorScore,
-    *,
     steps: int,
 ) -> None:
     card = {
@@ -179,7 +217,7 @@ def _save(
         "description": recipe.description,
         "licence": recipe.licence,
         "hours_of_speech": round(train.seconds / 3600, 2),
-        "speakers": len({sequence.speaker for sequence in train.sequences}),
+        "speakers": len(train.speakers),
         "steps": steps,
         "seed": recipe.seed,
         "validation": found.facts(),
@@ -187,8 +225,8 @@ def _save(
     save_prior(
         path,
         prior,
-        model=tokens.model,
-        sample_rate=tokens.sample_rate,
-        hop_length=tokens.hop_length,
+        model=train.model,
+        sample_rate=train.sample_rate,
+        hop_length=train.hop_length,
         card=card,
     )

@@ -36,35 +36,56 @@ class Batch(NamedTuple):
 
 def windows_of(prior: Prior, sequence: Sequence) -> Iterator[Window]:
     """All of a sound, in windows that do not overlap."""
-    codes, step = sequence.codes, prior.config.context_frames
-    condition = prior.condition(speaker=sequence.speaker, text=sequence.text)
-    for start in range(0, codes.shape[1], step):
-        end = start + step
-        yield Window(codes[:, start:end], condition, end >= codes.shape[1])
+    for start in range(0, sequence.codes.shape[1], prior.config.context_frames):
+        yield _cut(prior, sequence, start)
 
 
-def draw_windows(
-    prior: Prior, tokens: TokenSet, size: int, random: np.random.Generator
-) -> list[Window]:
-    """`size` windows of a training step: each frame of all sounds is as likely to be in one.
+class Draws:
+    """Windows for the steps of training: each frame of all sounds is as likely to be in one, and
+    each end of a sound.
 
-    With a text before it a window begins with the sound, or else nobody could tell which of the
-    words are in it. One in ten goes without its condition.
+    A sound that fits in a window is drawn whole. A longer one is drawn more often, and cut
+    anywhere, at its ends too: the first window and the last may be shorter. Where there are texts
+    it is cut as in `windows_of`, for the text belongs to the first of these windows.
     """
-    lengths = np.array([one.codes.shape[1] for one in tokens.sequences])
-    context = prior.config.context_frames
-    windows = []
-    for place in random.choice(len(lengths), size, p=lengths / lengths.sum()):
-        sequence, length = tokens.sequences[place], lengths[place]
-        told = random.random() >= 0.1
-        condition = prior.condition(
-            speaker=sequence.speaker if told else None, text=sequence.text if told else None
-        )
-        has_text = prior.config.condition == "text" and bool(condition)
-        start = 0 if has_text else int(random.integers(max(length - context, 0) + 1))
-        end = start + context
-        windows.append(Window(sequence.codes[:, start:end], condition, end >= length))
-    return windows
+
+    def __init__(self, prior: Prior, tokens: TokenSet) -> None:
+        self.prior = prior
+        self.sequences = tokens.sequences
+        context = prior.config.context_frames
+        lengths = np.array([one.codes.shape[1] for one in self.sequences])
+        self.has_texts = prior.config.condition == "text"
+        anywhere = (lengths + context - 1) / context
+        in_a_row = -(-lengths // context)
+        number = in_a_row if self.has_texts else np.where(lengths > context, anywhere, 1)
+        self.shares = number / number.sum()
+
+    def draw(self, size: int, random: np.random.Generator) -> list[Window]:
+        """`size` windows. One in ten goes without its condition."""
+        places = random.choice(len(self.sequences), size, p=self.shares)
+        return [self._window(self.sequences[place], random) for place in places]
+
+    def _window(self, sequence: Sequence, random: np.random.Generator) -> Window:
+        length, context = sequence.codes.shape[1], self.prior.config.context_frames
+        if self.has_texts:
+            start = context * int(random.integers(-(-length // context)))
+        else:
+            start = int(random.integers(1 - context, length)) if length > context else 0
+        return _cut(self.prior, sequence, start, told=random.random() >= 0.1)
+
+
+def _cut(prior: Prior, sequence: Sequence, start: int, *, told: bool = True) -> Window:
+    """The window that begins with frame `start`, which may lie before the sound.
+
+    Only the first has the text: nobody knows which of the words are in another.
+    """
+    end = start + prior.config.context_frames
+    condition = prior.condition(
+        speaker=sequence.speaker if told else None,
+        text=sequence.text if told and start == 0 else None,
+    )
+    codes = sequence.codes
+    return Window(codes[:, max(start, 0) : end], condition, end >= codes.shape[1])
 
 
 def stack(prior: Prior, windows: Iterable[Window]) -> Batch:

@@ -116,10 +116,10 @@ def check_run_folder(
         if differing:
             raise TrainingError(
                 f"{run} holds a run of another recipe (they differ in {', '.join(differing)}): "
-                "give another folder with --out."
+                "give another folder."
             )
     elif run.exists() and not _is_empty_folder(run):
-        raise TrainingError(f"{run} is not empty and holds no run: give another folder with --out.")
+        raise TrainingError(f"{run} is not empty and holds no run: give another folder.")
 
 
 def claim_run_folder(run: Path, recipe: Config) -> None:

@@ -14,6 +14,11 @@ def allow_all(header: Header) -> None:
     """For a format that can hold whatever there is."""
 
 
+def no_others(path: Path) -> list[str]:
+    """For a format whose files have the name of their shard."""
+    return []
+
+
 class Format(NamedTuple):
     """How the rows of a shard are written to files, and read from them.
 
@@ -30,3 +35,5 @@ class Format(NamedTuple):
     """Raises TokensError when there is none."""
     check: Callable[[Header], None] = allow_all
     """Raises VqaudioError for what the format cannot hold, or when its library is missing."""
+    others: Callable[[Path], list[str]] = no_others
+    """Files beside that file, relative to its folder, that have other names than the shard."""

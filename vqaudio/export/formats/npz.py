@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,12 +24,21 @@ def _check(header: Header) -> None:
 
 
 def _write(path: Path, header: Header, rows: Sequence[Row]) -> None:
-    names = [f"{to_path(row.id)}.npz" for row in rows]
+    names = [_name(row.id) for row in rows]
     for row, name in zip(rows, names, strict=True):
         target = path.parent / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(row.tokens.to_bytes())
     write_lines(path, header, "npz", rows, ({"tokens": name} for name in names))
+
+
+def _name(id: str) -> str:
+    # A folder x.npz would be in the way of the tokens of x.
+    return re.sub(r"\.npz(?=/)", "%2Enpz", to_path(id)) + ".npz"
+
+
+def _others(path: Path) -> list[str]:
+    return [_name(json.loads(line)["id"]) for line in path.read_bytes().splitlines()]
 
 
 def _read(path: Path) -> Iterator[Row]:
@@ -42,4 +53,11 @@ def _make(folder: Path, header: Header, facts: dict[str, Any]) -> Row:
     return row
 
 
-FORMAT = Format(suffix=".jsonl", write=_write, read=_read, header=read_header, check=_check)
+FORMAT = Format(
+    suffix=".jsonl",
+    write=_write,
+    read=_read,
+    header=read_header,
+    check=_check,
+    others=_others,
+)

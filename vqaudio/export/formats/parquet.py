@@ -121,7 +121,7 @@ def _header(path: Path) -> Header:
     try:
         with pa.parquet.ParquetFile(path) as file:
             return _header_of(file)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from None
     except TokensError as error:
         raise TokensError(f"{path} cannot be used: {error}") from None
