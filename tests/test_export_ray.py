@@ -102,7 +102,7 @@ def test_another_version_and_no_room(
         export(asked, executor=on_ray(cluster.address, cpus_per_actor=4))
     with pytest.raises(VqaudioError, match=r"has 1 CPUs, 0 GPUs, and an actor needs 1 and 1: add"):
         export(asked, executor=on_ray(cluster.address, gpus_per_actor=1))
-    monkeypatch.setattr("vqaudio.__version__", "0.0.0")
+    monkeypatch.setattr("vqaudio.export.ray.version", lambda name: "0.0.0")
     with pytest.raises(VqaudioError, match=r"vqaudio here is 0.0.0, on .* of the cluster \d"):
         export(asked, executor=on_ray(cluster.address))
     assert sorted(whole(tmp_path / "out")) == ["plan.json"]

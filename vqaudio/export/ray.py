@@ -12,9 +12,9 @@ import pickle
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from typing import Any
 
-import vqaudio
 from vqaudio.errors import VqaudioError
 from vqaudio.export.run import Advance, Executor
 from vqaudio.export.shard import Task
@@ -86,7 +86,7 @@ def _done(tasks: list[Task], pool: Any, cpus: int, gpus: float) -> Iterator[dict
     rows = [{"task": pickle.dumps(task), "seconds": task.seconds} for task in tasks]
     shards = from_items(rows, override_num_blocks=len(rows)).map_batches(
         _shard_maker(),
-        fn_constructor_args=(vqaudio.__version__,),
+        fn_constructor_args=(version("vqaudio"),),
         batch_size=1,
         compute=pool,
         num_cpus=cpus,
@@ -106,8 +106,8 @@ def _shard_maker() -> type:
     """
 
     class ShardMaker:
-        def __init__(self, version: str) -> None:
-            self.version = version
+        def __init__(self, wanted: str) -> None:
+            self.wanted = wanted
 
         def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
             summary, fault = self.make(batch["task"][0])
@@ -116,16 +116,15 @@ def _shard_maker() -> type:
         def make(self, task: bytes) -> tuple[bytes, str]:
             """The summary as JSON, and what went wrong."""
             import platform
+            from importlib.metadata import PackageNotFoundError, version
 
             try:
-                import vqaudio
-            except ImportError:
+                found = version("vqaudio")
+            except PackageNotFoundError:
                 found = "none"
-            else:
-                found = vqaudio.__version__
-            if found != self.version:
+            if found != self.wanted:
                 return b"", (
-                    f"vqaudio here is {self.version}, on {platform.node()} of the cluster {found}: "
+                    f"vqaudio here is {self.wanted}, on {platform.node()} of the cluster {found}: "
                     "install the same one on all machines"
                 )
             from vqaudio.errors import VqaudioError
