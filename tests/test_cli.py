@@ -328,7 +328,9 @@ def test_describe_tokens(speech_file: Path, name: str) -> None:
     assert "num samples     24001" in done("describe", name).lines
 
 
-@pytest.mark.parametrize("recipe", sorted(ROOT.glob("recipes/*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "recipe", sorted(ROOT.glob("recipes/[!p]*.yaml")), ids=lambda path: path.stem
+)
 def test_a_dry_run_says_what_would_be_trained(recipe: Path, here: Path) -> None:
     text = done("train", recipe, "--dry-run", "--set", "stages.0.steps=123").out.decode()
     assert "steps: 123\n" in text

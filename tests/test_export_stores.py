@@ -155,7 +155,7 @@ def test_the_commands(format: str, here: Path) -> None:
     assert "4 shards, 10 recordings" in done("verify", "out").lines[0]
     done("detokenize", "out", "--out", "sound", "--model", "model.safetensors")
     done("reconstruct", "corpus/bruno/stereo.flac", "direct.wav", "--model", "model.safetensors")
-    assert (here / "sound/bruno/stereo.flac.wav").read_bytes() == (here / "direct.wav").read_bytes()
+    assert (here / "sound/bruno/stereo.wav").read_bytes() == (here / "direct.wav").read_bytes()
     assert soundfile.info(here / "sound/anna/3.wav").frames == 2
     words = refused("detokenize", "out", "--model", "model.safetensors")
     assert "give a folder with --out" in words
