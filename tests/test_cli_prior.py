@@ -50,6 +50,7 @@ def test_training_says_on_what(trained: Path) -> None:
     assert [line for line in lines[3:] if not line.startswith("step ")] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", ["speaker", "text"])
 def test_speech_is_drawn_on_a_condition(trained: Path, tmp_path: Path, condition: str) -> None:
     shards, run, out = (str(tmp_path / name) for name in ("shards", "run", "out.npz"))

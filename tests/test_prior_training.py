@@ -32,7 +32,7 @@ CPU = torch.device("cpu")
 RECIPES = sorted((Path(__file__).parent.parent / "recipes").glob("prior-*.yaml"))
 
 
-@pytest.mark.parametrize("pattern", ["delay", "coarse-first"])
+@pytest.mark.parametrize("pattern", ["delay", pytest.param("coarse-first", marks=pytest.mark.slow)])
 def test_a_prior_learns_what_is_certain(tmp_path: Path, pattern: str) -> None:
     recipe = PriorRecipe.model_validate(
         {
