@@ -7,6 +7,7 @@ then renamed. A reader, a second process or a killed run never sees half a file.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -63,6 +64,15 @@ def atomic(path: str | os.PathLike[str], *, durable: bool = False) -> Iterator[P
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, in hexadecimal. Raises OSError when it cannot be read."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _flush(path: Path) -> None:

@@ -107,7 +107,7 @@ class Tokenizer:
         num_codebooks: int | None = None,
     ) -> list[Tokens]:
         """As `encode` for each of several waveforms, of whatever lengths."""
-        self._check_levels(num_codebooks)
+        self.check_levels(num_codebooks)
         rate = self.sample_rate if sample_rate is None else sample_rate
         sources = [_to_array(samples) for samples in waveforms]
         mono = [audio.as_waveform(s, rate, target_rate=self.sample_rate) for s in sources]
@@ -137,7 +137,7 @@ class Tokenizer:
 
         Raises AudioError when it cannot be read, TokensError for levels that the model lacks.
         """
-        self._check_levels(num_codebooks)
+        self.check_levels(num_codebooks)
         with (
             audio.read_blocks(source, sample_rate=self.sample_rate) as stream,
             audio.read_ahead(stream) as blocks,
@@ -216,7 +216,8 @@ class Tokenizer:
                 "tokenize the sound again"
             )
 
-    def _check_levels(self, num_codebooks: int | None) -> None:
+    def check_levels(self, num_codebooks: int | None) -> None:
+        """Raises TokensError when the model has not so many; None is all."""
         available = len(self.codec.codebook_sizes)
         if num_codebooks is not None and not 1 <= num_codebooks <= available:
             raise TokensError(f"{num_codebooks} levels asked for, the model has 1 to {available}")

@@ -25,14 +25,7 @@ from vqaudio.cli.entropy import (
 from vqaudio.cli.evaluate import compare, evaluate, usage
 from vqaudio.cli.export import detokenize_export, export, verify
 from vqaudio.cli.huggingface import bpe, text_tokenizer
-from vqaudio.cli.jobs import (
-    STDIO,
-    Job,
-    plan_jobs,
-    report,
-    run_jobs,
-    say,
-)
+from vqaudio.cli.jobs import STDIO, Job, plan_jobs, report, run_jobs, say
 from vqaudio.cli.options import Device, DeviceOption, ForceOption, LevelsOption, ModelOption
 from vqaudio.cli.prior import prior
 from vqaudio.cli.probe import probe

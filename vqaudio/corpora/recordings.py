@@ -19,6 +19,7 @@ from vqaudio.corpora.lengths import LISTING, lengths
 from vqaudio.corpora.rows import Faults
 from vqaudio.corpora.utterance import Corpus, Utterance
 from vqaudio.errors import CorpusError
+from vqaudio.files import sha256_of
 
 
 class Recording(NamedTuple):
@@ -104,20 +105,12 @@ def hash_of(recordings: Sequence[Recording]) -> str:
     contents = {utterance.path: b"" for _, utterance in recordings}
     for path in contents:
         with suppress(OSError):
-            contents[path] = _digest(path)
+            contents[path] = bytes.fromhex(sha256_of(path))
     digest = hashlib.sha256()
     for name, utterance in recordings:
         digest.update(f"{name}\0{utterance.start!r}\0{utterance.seconds!r}\0".encode())
         digest.update(contents[utterance.path])
     return digest.hexdigest()
-
-
-def _digest(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.digest()
 
 
 def _named(utterances: Sequence[Utterance], data: Path) -> list[Recording]:

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vqaudio.corpora.recordings import Recording, read_recording
+from vqaudio.entropy import count
 from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.evaluate.results import FileResult
 from vqaudio.metrics import METRICS, Recognizer, find_recognizer, word_errors
-from vqaudio.quantizers import count_codes
 from vqaudio.systems import System, find_system
 from vqaudio.systems.system import Transmission, Waveform
 from vqaudio.threads import one_thread
@@ -129,7 +129,7 @@ def _measure_one(
         }
         rows.append(row.model_copy(update=figures))
         if sent.codes is not None:
-            counts[system.name] = count_levels(sent.codes, system.codebook_sizes)
+            counts[system.name] = count(sent.codes, system.codebook_sizes)
     return Measured(tuple(rows), counts)
 
 
@@ -137,18 +137,6 @@ def score(name: str, reference: Waveform, decoded: Waveform, sample_rate: int) -
     """One metric of METRICS; None for no value, and for one that is not finite."""
     value = METRICS[name].compute(reference, decoded, sample_rate)
     return float(value) if math.isfinite(value) else None
-
-
-def count_levels(
-    codes: NDArray[Any], codebook_sizes: Sequence[int]
-) -> tuple[NDArray[np.int64], ...]:
-    """[Q, T] -> for each level [K], how often each code occurs."""
-    import torch
-
-    return tuple(
-        count_codes(torch.from_numpy(level.astype(np.int64)), size).numpy()
-        for level, size in zip(codes, codebook_sizes, strict=True)
-    )
 
 
 @lru_cache(maxsize=1)

@@ -17,8 +17,8 @@ from vqaudio.corpora.recordings import (
     left_out,
     read_recording,
 )
+from vqaudio.entropy import count
 from vqaudio.errors import AudioError
-from vqaudio.evaluate.measuring import count_levels
 from vqaudio.evaluate.results import LevelUsage, entropy_bits
 from vqaudio.evaluate.summary import Totals
 from vqaudio.tokenizer import Tokenizer, load
@@ -92,7 +92,7 @@ def measure_usage(
             else:
                 heard += tokens.seconds
                 num_files += 1
-                totals.add({model: count_levels(tokens.codes, sizes)})
+                totals.add({model: count(tokens.codes, sizes)})
             yield
 
     for _ in progress(encoded(), len(recordings)):

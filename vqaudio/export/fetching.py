@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from vqaudio.errors import AudioError
 from vqaudio.export.sound import Sound
 from vqaudio.export.storage import explained, find_store, is_remote
+from vqaudio.files import sha256_of
 
 
 class File(NamedTuple):
@@ -97,13 +97,9 @@ class Files:
 
 def hash_of(path: str) -> str:
     """SHA-256 of a file, in hexadecimal. Raises AudioError when it cannot be read."""
-    digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
+        return sha256_of(path)
     except FileNotFoundError:
         raise AudioError(f"{path} does not exist; check the name") from None
     except OSError as error:
         raise AudioError(f"cannot read {path}: {error.strerror}; check the file") from None
-    return digest.hexdigest()

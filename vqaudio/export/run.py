@@ -162,7 +162,7 @@ def _header(order: Order) -> Header:
     tokenizer = load_once(order.model, order.device)
     codec = tokenizer.codec
     levels = len(codec.codebook_sizes) if order.levels is None else order.levels
-    tokenizer._check_levels(levels)
+    tokenizer.check_levels(levels)
     return Header(
         model=tokenizer.fingerprint,
         sample_rate=tokenizer.sample_rate,

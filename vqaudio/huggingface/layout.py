@@ -54,10 +54,8 @@ class Layout:
 
         Raises TokensError for levels that the model lacks.
         """
+        tokenizer.check_levels(num_codebooks)
         codec = tokenizer.codec
-        available = len(codec.codebook_sizes)
-        if num_codebooks is not None and not 1 <= num_codebooks <= available:
-            raise TokensError(f"{num_codebooks} levels asked for, the model has 1 to {available}")
         return cls(
             tokenizer.fingerprint,
             codec.codebook_sizes[:num_codebooks],

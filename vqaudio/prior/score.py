@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ from vqaudio.metrics.intervals import Interval, bootstrap_ratio
 from vqaudio.prior.files import PriorFile
 from vqaudio.prior.model import Prior
 from vqaudio.prior.sequences import TokenSet
-from vqaudio.prior.windows import Window, stack, windows_of
+from vqaudio.prior.windows import stack, windows_of
 
 BATCH_SIZE = 16
 
@@ -105,7 +103,8 @@ def score(prior: Prior, tokens: TokenSet) -> PriorScore:
     windows.sort(key=lambda item: item[1].codes.shape[1])
     bits = torch.zeros(len(tokens.sequences), len(tokens.codebook_sizes), dtype=torch.float64)
     stop_bits = 0.0
-    for batch in _batches(windows):
+    for start in range(0, len(windows), BATCH_SIZE):
+        batch = windows[start : start + BATCH_SIZE]
         scores = prior.score(*stack(prior, [window for _, window in batch]))
         places = torch.tensor([place for place, _ in batch])
         bits.index_add_(0, places, scores.bits.double().cpu())
@@ -124,9 +123,3 @@ def score(prior: Prior, tokens: TokenSet) -> PriorScore:
         codebook_sizes=tokens.codebook_sizes,
         stop_bits=stop_bits / len(frames),
     )
-
-
-def _batches(windows: list[tuple[int, Window]]) -> Iterator[list[tuple[int, Window]]]:
-    iterator = iter(windows)
-    while batch := list(islice(iterator, BATCH_SIZE)):
-        yield batch
