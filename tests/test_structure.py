@@ -23,7 +23,7 @@ LAYERS = (
     ("codec", "corpora"),
     ("discriminators",),
     ("losses",),
-    ("checkpoint", "data"),
+    ("checkpoint", "data", "streaming"),
     ("recipe",),
     ("tokenizer", "describe"),
     ("systems", "probes", "train", "huggingface"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -20,6 +21,7 @@ from vqaudio.checkpoint import Model, find_model
 from vqaudio.codec import Codec, Context
 from vqaudio.errors import ModelError, TokensError
 from vqaudio.pieces import Piece, cut
+from vqaudio.streaming import StreamDecoder, StreamEncoder, decoder_side, encoder_side
 from vqaudio.tokens import Source, Tokens
 
 PIECE_SECONDS = 10.0
@@ -69,6 +71,9 @@ class Tokenizer:
         self.device = device
         self.pieces_at_once = pieces_at_once or (1 if device.type == "cpu" else 16)
         self._piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
+        # Streams of the same side can be computed together.
+        self._encoder_side = cache(partial(encoder_side, self.codec))
+        self._decoder_side = cache(partial(decoder_side, self.codec))
 
     def __repr__(self) -> str:
         codec = self.codec
@@ -195,6 +200,48 @@ class Tokenizer:
                 writer.write(resampled)
                 remaining -= len(resampled)
             writer.write(resampler.finish()[:remaining])
+
+    def stream_encoder(
+        self,
+        sample_rate: int | None = None,
+        *,
+        num_codebooks: int | None = None,
+        resume: bytes | None = None,
+    ) -> StreamEncoder:
+        """Encodes sound of `sample_rate` Hz (None: the model's own) while it comes.
+
+        `resume` goes on with a stream that was put away by its `to_bytes`. Many streams are
+        computed together by `vqaudio.streaming.push_all`.
+
+        Raises TokensError for levels that the model lacks, VqaudioError for what is no stream.
+        """
+        self.check_levels(num_codebooks)
+        levels = num_codebooks or len(self.codec.codebook_sizes)
+        stream = StreamEncoder(
+            self.codec,
+            self._encoder_side(levels),
+            model=self.fingerprint,
+            num_codebooks=levels,
+            sample_rate=self.sample_rate if sample_rate is None else sample_rate,
+        )
+        if resume is not None:
+            stream.restore(resume)
+        return stream
+
+    def stream_decoder(
+        self, *, num_codebooks: int | None = None, resume: bytes | None = None
+    ) -> StreamDecoder:
+        """Decodes codes of `num_codebooks` levels (None: all) while they come.
+
+        `resume` and errors as those of `stream_encoder`.
+        """
+        self.check_levels(num_codebooks)
+        levels = num_codebooks or len(self.codec.codebook_sizes)
+        side = self._decoder_side(levels)
+        stream = StreamDecoder(self.codec, side, model=self.fingerprint, num_codebooks=levels)
+        if resume is not None:
+            stream.restore(resume)
+        return stream
 
     def check_model(self, tokens: Tokens) -> None:
         """Raises TokensError when another model made `tokens`."""

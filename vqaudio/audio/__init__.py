@@ -12,7 +12,7 @@ finding     the audio files below a folder
 """
 
 from vqaudio.audio.ahead import read_ahead
-from vqaudio.audio.arrays import as_waveform
+from vqaudio.audio.arrays import as_mono, as_waveform
 from vqaudio.audio.decoding import AudioInfo
 from vqaudio.audio.finding import AUDIO_SUFFIXES, find_audio
 from vqaudio.audio.parts import read_part
@@ -28,6 +28,7 @@ __all__ = [
     "AudioStream",
     "AudioWriter",
     "Resampler",
+    "as_mono",
     "as_waveform",
     "find_audio",
     "info",

@@ -26,11 +26,22 @@ def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> ND
             channels, NaN or infinite samples, floats far out of range, other types.
     """
     sample_rate = check_sample_rate(sample_rate, "the source rate")
+    mono = as_mono(samples, sample_rate)
+    if mono.size == 0:
+        raise no_samples("the waveform")
+    return resample(mono[None], sample_rate, target_rate)
+
+
+def as_mono(samples: ArrayLike, sample_rate: int, *, position: int = 0) -> NDArray[np.float32]:
+    """[S] or [channels, S] -> [S], S >= 0; part of a sound from sample `position` on.
+
+    Raises AudioError as `as_waveform`, which takes no fewer than one sample.
+    """
     array = as_array(samples)
     if array.ndim not in (1, 2):
         raise AudioError(f"samples have the shape [S] or [channels, S], not {list(array.shape)}")
     if array.size == 0:
-        raise no_samples("the waveform")
+        return np.zeros(0, np.float32)
     channels = array.reshape(-1, array.shape[-1])
     if len(channels) > MAX_CHANNELS or len(channels) > channels.shape[1] > 1:
         raise AudioError(
@@ -38,8 +49,8 @@ def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> ND
             f"{channels.shape[1]} samples; transpose them to [channels, S]"
         )
     block = np.ascontiguousarray(_as_float(channels).T)
-    check_samples(block, "the waveform", 0, sample_rate)
-    return resample(downmix(block)[None], sample_rate, target_rate)
+    check_samples(block, "the waveform", position, sample_rate)
+    return downmix(block)
 
 
 def as_array(samples: ArrayLike) -> NDArray[Any]:

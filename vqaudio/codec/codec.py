@@ -14,7 +14,7 @@ from vqaudio.codec.config import CodecConfig, FramesConfig, WaveformConfig
 from vqaudio.codec.frames import FramesDecoder, FramesEncoder
 from vqaudio.codec.quantizing import make_quantizer
 from vqaudio.codec.waveform import WaveformDecoder, WaveformEncoder
-from vqaudio.layers import Layer, Span
+from vqaudio.layers import Layer, Lengths, Span
 
 
 class CodecOutput(NamedTuple):
@@ -76,22 +76,26 @@ class Codec(nn.Module):
     def encode(
         self,
         waveform: Tensor,
-        num_samples: Tensor | None = None,
+        num_samples: Lengths = None,
         *,
         num_codebooks: int | None = None,
     ) -> Tensor:
         """[B, 1, S], [B] -> [B, Q, T] int64.
 
         With `num_samples`, samples beyond an item's own count are padding, and so are the codes
-        of frames beyond ceil(num_samples / hop_length).
+        of frames beyond ceil(num_samples / hop_length). With a Flow, a part [B, 1, n * hop_length]
+        of each sound gives n codes, those of the frames that its lag says.
         """
         with exact_float32(waveform.device):
             latents = self.encoder(waveform, num_samples)
             return self.quantizer.encode(latents.transpose(1, 2), num_codebooks).transpose(1, 2)
 
     @torch.inference_mode()
-    def decode(self, codes: Tensor, num_frames: Tensor | None = None) -> Tensor:
-        """[B, n, T], [B] -> [B, 1, T * hop_length] from the first n levels."""
+    def decode(self, codes: Tensor, num_frames: Lengths = None) -> Tensor:
+        """[B, n, T], [B] -> [B, 1, T * hop_length] from the first n levels.
+
+        With a Flow, T frames of each sound give as many samples, later as its lag says.
+        """
         with exact_float32(codes.device):
             latents = self.quantizer.decode(codes.transpose(1, 2))
             waveform: Tensor = self.decoder(latents.transpose(1, 2), num_frames)

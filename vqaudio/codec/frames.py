@@ -15,10 +15,12 @@ from vqaudio.layers import (
     Conv1d,
     ConvNeXtBlock,
     FrameNorm,
+    Lengths,
     Span,
     SpectralAnalysis,
     SpectralSynthesis,
     needs_through,
+    shorter,
 )
 
 
@@ -39,9 +41,9 @@ class FramesEncoder(nn.Module):
         self.blocks = _blocks(config.encoder_blocks, config.width, causal)
         self.project = nn.Sequential(FrameNorm(), nn.Linear(config.width, dim))
 
-    def forward(self, waveform: Tensor, num_samples: Tensor | None = None) -> Tensor:
-        frames = None if num_samples is None else -(-num_samples // self.analysis.hop_length)
+    def forward(self, waveform: Tensor, num_samples: Lengths = None) -> Tensor:
         x = self.widen(self.analysis(waveform, num_samples))
+        frames = shorter(num_samples, self.analysis.hop_length)
         for block in self.blocks:
             x = block(x, frames)
         latents: Tensor = self.project(x.transpose(1, 2)).transpose(1, 2)
@@ -69,7 +71,7 @@ class FramesDecoder(nn.Module):
         nn.init.uniform_(head.bias[bins:], -math.pi, math.pi)
         self.project = nn.Sequential(FrameNorm(), head)
 
-    def forward(self, latents: Tensor, num_frames: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor, num_frames: Lengths = None) -> Tensor:
         x = self.widen(latents, num_frames)
         for block in self.blocks:
             x = block(x, num_frames)

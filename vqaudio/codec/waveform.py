@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.codec.config import WaveformConfig
-from vqaudio.layers import Conv1d, ConvTranspose1d, Span, needs_through
+from vqaudio.layers import (
+    Conv1d,
+    ConvTranspose1d,
+    Lengths,
+    Span,
+    longer,
+    needs_through,
+    shorter,
+)
 
 DILATIONS = (1, 3, 9)
 """Of the residual units of each stage, as in SoundStream."""
@@ -25,9 +33,10 @@ class ResidualUnit(nn.Module):
         self.mix_time = Conv1d(channels, channels, 7, dilation=dilation, causal=causal)
         self.mix_channels = nn.Conv1d(channels, channels, 1)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        y: Tensor = self.mix_channels(F.elu(self.mix_time(F.elu(x), lengths)))
-        return x + y
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        wide = self.mix_time.surround(x, lengths)
+        y: Tensor = self.mix_channels(F.elu(self.mix_time.conv(F.elu(wide))))
+        return self.mix_time.middle(wide) + y
 
     def needs(self, span: Span) -> Span:
         return self.mix_time.needs(span)
@@ -45,7 +54,7 @@ class DownStage(nn.Module):
         self.units = _units(channels, causal)
         self.resample = Conv1d(channels, 2 * channels, 2 * stride, stride=stride, causal=causal)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         for unit in self.units:
             x = unit(x, lengths)
         y: Tensor = self.resample(F.elu(x), lengths)
@@ -64,9 +73,9 @@ class UpStage(nn.Module):
         self.resample = ConvTranspose1d(2 * channels, channels, stride=stride, causal=causal)
         self.units = _units(channels, causal)
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         x = self.resample(F.elu(x), lengths)
-        lengths = None if lengths is None else lengths * self.stride
+        lengths = longer(lengths, self.stride)
         for unit in self.units:
             x = unit(x, lengths)
         return x
@@ -89,12 +98,12 @@ class WaveformEncoder(nn.Module):
         )
         self.project = Conv1d(width << len(config.strides), dim, 3, causal=causal)
 
-    def forward(self, waveform: Tensor, num_samples: Tensor | None = None) -> Tensor:
+    def forward(self, waveform: Tensor, num_samples: Lengths = None) -> Tensor:
         lengths = num_samples
         x = self.widen(waveform, lengths)
         for stage, stride in zip(self.stages, self.strides, strict=True):
             x = stage(x, lengths)
-            lengths = None if lengths is None else -(-lengths // stride)
+            lengths = shorter(lengths, stride)
         latents: Tensor = self.project(F.elu(x), lengths)
         return latents
 
@@ -116,12 +125,12 @@ class WaveformDecoder(nn.Module):
         )
         self.project = Conv1d(width, 1, 7, causal=causal)
 
-    def forward(self, latents: Tensor, num_frames: Tensor | None = None) -> Tensor:
+    def forward(self, latents: Tensor, num_frames: Lengths = None) -> Tensor:
         lengths = num_frames
         x = self.widen(latents, lengths)
         for stage, stride in zip(self.stages, self.strides, strict=True):
             x = stage(x, lengths)
-            lengths = None if lengths is None else lengths * stride
+            lengths = longer(lengths, stride)
         waveform: Tensor = self.project(F.elu(x), lengths)
         return waveform
 

@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqaudio.layers.edges import Flow, Lengths, surround, zero_beyond
 from vqaudio.layers.span import Span
-
-
-def zero_beyond(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """[B, C, T], [B] -> [B, C, T] with zeros in each item from its length on.
-
-    `lengths` None means that all items are T long.
-    """
-    if lengths is None:
-        return x
-    steps = torch.arange(x.shape[-1], device=x.device)
-    return x.masked_fill((steps >= lengths[:, None])[:, None], 0.0)
 
 
 class Conv1d(nn.Module):
@@ -48,14 +36,18 @@ class Conv1d(nn.Module):
         padding = self.extent - stride
         self.left = padding if causal else padding // 2
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        x = zero_beyond(x, lengths)
-        steps = -(-x.shape[-1] // self.stride)
-        right = (steps - 1) * self.stride + self.extent - self.left - x.shape[-1]
-        if self.left or right:
-            x = F.pad(x, (self.left, right))
-        y: Tensor = self.conv(x)
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        y: Tensor = self.conv(self.surround(x, lengths))
         return y
+
+    def surround(self, x: Tensor, lengths: Lengths) -> Tensor:
+        """[B, C, T] -> [B, C, T and what lies beside it]: all that `conv` looks at."""
+        return surround(x, lengths, left=self.left, extent=self.extent, stride=self.stride)
+
+    def middle(self, surrounded: Tensor) -> Tensor:
+        """The input steps that the output steps of `conv(surrounded)` stand for; stride 1."""
+        assert self.stride == 1
+        return surrounded[..., self.left : self.left + surrounded.shape[-1] - self.extent + 1]
 
     def needs(self, span: Span) -> Span:
         return Span(
@@ -79,9 +71,15 @@ class ConvTranspose1d(nn.Module):
         self.stride = stride
         self.left = 0 if causal else (self.extent - stride) // 2
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        y: Tensor = self.conv(zero_beyond(x, lengths))
-        return y[..., self.left : self.left + x.shape[-1] * self.stride]
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        num_steps = x.shape[-1] * self.stride
+        if isinstance(lengths, Flow):
+            x, first = lengths.remember(x, 1), self.stride
+            lengths.upsample(self.stride, left=self.left)
+        else:
+            x, first = zero_beyond(x, lengths), self.left
+        y: Tensor = self.conv(x)
+        return y[..., first : first + num_steps]
 
     def needs(self, span: Span) -> Span:
         # Input step t reaches output steps t * stride - left to t * stride - left + extent - 1.

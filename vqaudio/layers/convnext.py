@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vqaudio.layers.conv import Conv1d
+from vqaudio.layers.edges import Lengths
 from vqaudio.layers.span import Span
 
 
@@ -50,9 +51,10 @@ class ConvNeXtBlock(nn.Module):
         )
         self.scale = nn.Parameter(torch.full((channels, 1), scale))
 
-    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        y = self.mix_channels(self.mix_time(x, lengths).transpose(1, 2)).transpose(1, 2)
-        out: Tensor = x + self.scale * y
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        wide = self.mix_time.surround(x, lengths)
+        y = self.mix_channels(self.mix_time.conv(wide).transpose(1, 2)).transpose(1, 2)
+        out: Tensor = self.mix_time.middle(wide) + self.scale * y
         return out
 
     def needs(self, span: Span) -> Span:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqaudio.layers.conv import zero_beyond
+from vqaudio.layers.edges import Flow, Lengths, surround, zero_beyond
 from vqaudio.layers.span import Span
 
 FLOOR = 1e-5
@@ -54,12 +53,15 @@ class SpectralAnalysis(nn.Module):
     def num_features(self) -> int:
         return 3 * (self.window_length // 2 + 1)
 
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Tensor:
-        samples = zero_beyond(waveform, lengths).float().squeeze(1)
-        frames = -(-samples.shape[-1] // self.hop_length)
-        end = (frames - 1) * self.hop_length + self.offset + self.window_length
-        padded = F.pad(samples, (-self.offset, end - samples.shape[-1]))
-        windows = padded.unfold(-1, self.window_length, self.hop_length) * self.window
+    def forward(self, waveform: Tensor, lengths: Lengths = None) -> Tensor:
+        samples = surround(
+            waveform.float(),
+            lengths,
+            left=-self.offset,
+            extent=self.window_length,
+            stride=self.hop_length,
+        ).squeeze(1)
+        windows = samples.unfold(-1, self.window_length, self.hop_length) * self.window
         spectrum = torch.fft.rfft(windows).transpose(1, 2)
         magnitude = spectrum.abs() + FLOOR
         # Centred and scaled to the range of speech: about -2 (silence) to 2 (full scale).
@@ -95,28 +97,31 @@ class SpectralSynthesis(nn.Module):
     def num_features(self) -> int:
         return 2 * (self.window_length // 2 + 1)
 
-    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, features: Tensor, lengths: Lengths = None) -> Tensor:
         level, phase = features.float().chunk(2, dim=1)
         # A limit of +40 dB full scale keeps an untrained network from overflowing.
         spectrum = torch.polar(level.clamp(max=math.log(100.0)).exp(), phase)
         windows = torch.fft.irfft(spectrum.transpose(1, 2), n=self.window_length, norm="forward")
         present = zero_beyond(torch.ones_like(level[:, :1]), lengths).transpose(1, 2)
         weights = self.window * present
-        waveform = self._overlap_add(windows * (0.5 * weights)) / self._overlap_add(weights).clamp(
-            min=1e-9
-        )
+        sums = self._overlap_add(torch.stack([windows * (0.5 * weights), weights], dim=1))
         num_samples = features.shape[-1] * self.hop_length
-        return waveform[:, None, -self.offset : num_samples - self.offset]
+        if isinstance(lengths, Flow):
+            sums = lengths.overlap(sums, num_samples)
+            lengths.upsample(self.hop_length, left=-self.offset)
+        else:
+            sums = sums[..., -self.offset : num_samples - self.offset]
+        return sums[:, :1] / sums[:, 1:].clamp(min=1e-9)
 
     def _overlap_add(self, windows: Tensor) -> Tensor:
-        """[B, T, window_length] -> [B, (T - 1) * hop_length + window_length]."""
-        batch, frames, _ = windows.shape
+        """[B, C, T, window_length] -> [B, C, (T - 1) * hop_length + window_length]."""
+        batch, channels, frames, _ = windows.shape
         hops = self.window_length // self.hop_length
-        parts = windows.view(batch, frames, hops, self.hop_length)
-        total = windows.new_zeros(batch, frames + hops - 1, self.hop_length)
+        parts = windows.view(batch, channels, frames, hops, self.hop_length)
+        total = windows.new_zeros(batch, channels, frames + hops - 1, self.hop_length)
         for hop in range(hops):
-            total[:, hop : hop + frames] += parts[:, :, hop]
-        return total.flatten(1)
+            total[:, :, hop : hop + frames] += parts[..., hop, :]
+        return total.flatten(2)
 
     def needs(self, span: Span) -> Span:
         return Span(
