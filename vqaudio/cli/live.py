@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ def is_live() -> bool:
     """Whether a .vqs stream comes on standard input; takes nothing of it."""
     from vqaudio.tokens.vqs import MAGIC
 
-    begin: bytes = sys.stdin.buffer.peek(len(MAGIC))
+    pipe: Any = sys.stdin.buffer
+    begin: bytes = pipe.peek(len(MAGIC))
     return begin.startswith(MAGIC)
 
 
