@@ -25,6 +25,7 @@ from torch import Tensor
 from vqaudio.codec import Codec, CodecConfig
 from vqaudio.errors import ModelError
 from vqaudio.files import atomic
+from vqaudio.peers import PREFIX
 
 FORMAT_VERSION = 1
 
@@ -73,6 +74,8 @@ def find_model(model: str | os.PathLike[str] | None = None) -> Model:
     Raises ModelError when there is none.
     """
     name = DEFAULT_MODEL if model is None else os.fspath(model)
+    if name.startswith(PREFIX):
+        raise ModelError(f"{name} is a codec of others, which cannot be trained: give one of ours")
     bundled = BUNDLED / f"{name}.safetensors"
     if Path(name).name == name and os.path.exists(bundled):
         return load_model(bundled)

@@ -197,9 +197,7 @@ def describe(
     if target is not None and Path(target).suffix.lower() in FORMATS:
         facts = describe_token_file(Path(target))
     else:
-        from vqaudio.checkpoint import find_model
-
-        facts = describe_model(find_model(target))
+        facts = describe_model(_load(target, Device.cpu))
     say(json.dumps(facts, indent=2) if as_json else "\n".join(to_lines(facts)))
 
 
@@ -263,7 +261,7 @@ def train(
 
         say("\n".join(plan(resolved).lines()))
         return
-    from vqaudio.tokenizer import find_device
+    from vqaudio.devices import find_device
     from vqaudio.train import train as run
 
     run_folder = out or Path("runs") / resolved.name
