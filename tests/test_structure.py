@@ -30,6 +30,7 @@ LAYERS = (
     ("evaluate", "export"),
     ("prior",),
     ("report",),
+    ("publish",),
     ("__init__",),
     ("cli",),
 )

@@ -15,7 +15,8 @@ from peers import OFFICIAL_DAC, OFFICIAL_SNAC, snac, sound, transformers
 from sounds import SAMPLE_RATE
 
 from vqaudio.errors import MissingError, ModelError, VqaudioError
-from vqaudio.peers import PeerCodec
+from vqaudio.peers import KINDS, PeerCodec
+from vqaudio.peers.snac import Snac
 from vqaudio.systems import Waveform, find_system
 from vqaudio.systems.neural import PEERS, find_peer, rates_of
 
@@ -121,8 +122,9 @@ def test_the_rates_of_the_table_are_those_of_the_official_configurations() -> No
     models = {key: SimpleNamespace(config=config) for key, config in configs.items()}
     models["snac"] = SimpleNamespace(**OFFICIAL_SNAC, hop_length=512, n_codebooks=3)
     assert set(models) == set(PEERS)
+    kinds = {kind.label: kind for kind in (*KINDS.values(), Snac)}
     for key, model in models.items():
-        codec = PeerCodec(PEERS[key].kind(model))  # type: ignore[call-arg]
+        codec = PeerCodec(kinds[PEERS[key].kind](model))  # type: ignore[call-arg]
         assert tuple(rates_of(codec)) == pytest.approx(PEERS[key].rates), key
 
 
@@ -145,7 +147,7 @@ def test_without_the_libraries_the_extra_is_named(
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module, None)
             with pytest.raises(MissingError, match=r"pip install 'vqaudio\[peers\]'"):
-                PEERS[kind].kind.load(folder)
+                find_peer("", kind, str(folder), RATES[kind], device="cpu")
 
 
 def test_folders_of_something_else_are_refused(

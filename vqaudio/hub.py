@@ -8,6 +8,8 @@ from pathlib import Path
 
 from vqaudio.errors import MissingError
 
+PEER_PREFIX = "hf:"
+"""Before the name of a codec that is none of ours: hf:facebook/encodec_24khz, or hf:FOLDER."""
 TIMEOUT = 5.0
 """Seconds until the network counts as absent."""
 
@@ -39,13 +41,14 @@ def fetch(repository: str, files: Sequence[str]) -> list[Path]:
     # The library tries again and again where there is no network: half a minute for each file.
     if constants.HF_HUB_OFFLINE or not answers(constants.ENDPOINT):
         raise MissingError(
-            f"the files of {repository} are not on this machine and {constants.ENDPOINT} cannot be "
-            "reached: put them into a folder, and name that"
+            f"the files of {repository} are not on this machine, in no folder of that name nor in "
+            f"the cache of the hub, and {constants.ENDPOINT} cannot be reached: put them into a "
+            "folder, and name that"
         )
     try:
         return [Path(hf_hub_download(repository, f, etag_timeout=TIMEOUT)) for f in files]
     except (OSError, ValueError) as error:
-        raise MissingError(f"{repository} cannot be fetched: {first_line(error)}") from None
+        raise MissingError(f"{repository} cannot be fetched: {explain(error)}") from None
 
 
 def answers(address: str) -> bool:
@@ -61,6 +64,24 @@ def answers(address: str) -> bool:
         return True
     except (OSError, ValueError):
         return False
+
+
+def explain(error: Exception) -> str:
+    """What the hub answered, and what to do."""
+    from huggingface_hub import errors
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.GatedRepoError):
+        return "its authors ask for your consent on its page"
+    if isinstance(error, errors.EntryNotFoundError):
+        return "the repository lacks one of the files that vqaudio needs"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return "the hub has no such repository, or does not show it to you: hf auth login"
+    if status == 401:
+        return "the hub does not know your token: hf auth login"
+    if status == 403:
+        return "your token does not allow that: give one that may write there"
+    return first_line(error)
 
 
 def first_line(error: Exception) -> str:

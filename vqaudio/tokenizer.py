@@ -19,7 +19,8 @@ from vqaudio.checkpoint import Model, find_model
 from vqaudio.codec import AnyCodec, Context
 from vqaudio.devices import find_device
 from vqaudio.errors import TokensError
-from vqaudio.peers import PREFIX, Peer, load_peer
+from vqaudio.hub import PEER_PREFIX
+from vqaudio.peers import Peer, load_peer
 from vqaudio.pieces import Piece, cut, whole
 from vqaudio.tokens import Source, Tokens
 
@@ -28,16 +29,17 @@ PIECE_SECONDS = 10.0
 
 
 def load(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Tokenizer:
-    """A tokenizer from a model file, or from the name of a bundled model (None: the default).
+    """A tokenizer from a model file, the name of a bundled model (None: the default), or user/model
+    of the hub of Hugging Face.
 
     Of a codec of others, `model` is hf: and its repository on the hub, or the folder of its files.
     `device` is "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
 
-    Raises ModelError when there is no such model or device, MissingError when what a codec of
-    others needs is not on this machine.
+    Raises ModelError when there is no such model or device, MissingError when what it takes is
+    not on this machine and cannot be fetched.
     """
     found, name = find_device(device), os.fspath(model or "")
-    is_peer = name.startswith(PREFIX)
+    is_peer = name.startswith(PEER_PREFIX)
     return Tokenizer(load_peer(name) if is_peer else find_model(model), device=found)
 
 

@@ -24,6 +24,7 @@ from vqaudio.cli.entropy import (
 )
 from vqaudio.cli.evaluate import compare, evaluate, usage
 from vqaudio.cli.export import detokenize_export, export, verify
+from vqaudio.cli.hub import card, push
 from vqaudio.cli.huggingface import bpe, text_tokenizer
 from vqaudio.cli.jobs import STDIO, Job, plan_jobs, report, run_jobs, say
 from vqaudio.cli.options import Device, DeviceOption, ForceOption, LevelsOption, ModelOption
@@ -289,6 +290,8 @@ def doctor(
 
 for command in (evaluate, compare, usage, count, probe, export, verify, text_tokenizer, bpe):
     app.command()(command)
+app.command()(push)
+app.command()(card)
 
 app.add_typer(prior, name="prior")
 

@@ -7,6 +7,6 @@ encodec, dac, mimi, xcodec, snac   one kind each
 """
 
 from vqaudio.peers.codec import PeerCodec
-from vqaudio.peers.finding import KINDS, PREFIX, Peer, find_files, load_codec, load_peer
+from vqaudio.peers.finding import KINDS, Peer, find_files, load_codec, load_peer
 
-__all__ = ["KINDS", "PREFIX", "Peer", "PeerCodec", "find_files", "load_codec", "load_peer"]
+__all__ = ["KINDS", "Peer", "PeerCodec", "find_files", "load_codec", "load_peer"]

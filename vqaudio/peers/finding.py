@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from vqaudio.errors import MissingError, ModelError
 from vqaudio.files import sha256_of
-from vqaudio.hub import fetch, is_repository
+from vqaudio.hub import PEER_PREFIX, fetch, is_repository
 from vqaudio.peers.codec import PeerCodec
 from vqaudio.peers.dac import Dac
 from vqaudio.peers.encodec import Encodec
@@ -18,9 +18,6 @@ from vqaudio.peers.mimi import Mimi
 from vqaudio.peers.network import Network
 from vqaudio.peers.snac import Snac
 from vqaudio.peers.xcodec import XCodec
-
-PREFIX = "hf:"
-"""Before the name of a codec that is none of ours."""
 
 KINDS: dict[str, type[Network]] = {"encodec": Encodec, "dac": Dac, "mimi": Mimi, "xcodec": XCodec}
 """By the model_type of config.json."""
@@ -52,7 +49,7 @@ def load_peer(name: str) -> Peer:
 
     Raises MissingError when its files or its library are not here, ModelError for something else.
     """
-    source = name.removeprefix(PREFIX)
+    source = name.removeprefix(PEER_PREFIX)
     files = find_files(source)
     return Peer(load_codec(files), fingerprint_of(files), {"source": source})
 
@@ -90,7 +87,7 @@ def _find(source: str, *files: str) -> list[Path]:
     if not is_repository(source):
         raise MissingError(
             f"there is no folder {source}: give one, or the name of a repository such as "
-            f"{PREFIX}facebook/encodec_24khz"
+            f"{PEER_PREFIX}facebook/encodec_24khz"
         )
     return fetch(source, files)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vqaudio.errors import VqaudioError
-from vqaudio.peers.finding import PREFIX
+from vqaudio.hub import PEER_PREFIX, is_repository
 from vqaudio.systems import amr_wb, codec2, opus, speex
 from vqaudio.systems.neural import PEERS, choose, find_peer
 from vqaudio.systems.original import Original
@@ -127,5 +127,5 @@ def parse(spec: str) -> Spec:
 
 def _is_model(name: str) -> bool:
     bundled = Path(__file__).parent.parent / "models" / f"{name}.safetensors"
-    given = name.endswith(".safetensors") or name.startswith(PREFIX)
-    return given or os.path.exists(name) or bundled.exists()
+    named = name.startswith(PEER_PREFIX) or is_repository(name) or bundled.exists()
+    return named or name.endswith(".safetensors") or os.path.exists(name)

@@ -6,21 +6,14 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from time import perf_counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-
-from vqaudio.devices import find_device
 from vqaudio.errors import ModelError, VqaudioError
-from vqaudio.peers import PeerCodec, find_files, load_codec
-from vqaudio.peers.dac import Dac
-from vqaudio.peers.encodec import Encodec
-from vqaudio.peers.mimi import Mimi
-from vqaudio.peers.network import Network
-from vqaudio.peers.snac import Snac
-from vqaudio.peers.xcodec import XCodec
 from vqaudio.systems.carrying import checked, fit, to_rate
 from vqaudio.systems.system import Transmission, Waveform
+
+if TYPE_CHECKING:
+    from vqaudio.peers import PeerCodec
 
 
 class Published(NamedTuple):
@@ -28,7 +21,8 @@ class Published(NamedTuple):
 
     label: str
     repository: str
-    kind: type[Network]
+    kind: str
+    """Label of its Network."""
     rates: tuple[float, ...]
     """bit/s."""
 
@@ -40,15 +34,15 @@ def _multiples(rate: float, counts: Iterable[int]) -> tuple[float, ...]:
 ENCODEC_RATES = (1500.0, 3000.0, 6000.0, 12000.0, 24000.0)
 XCODEC_RATES = (500.0, 1000.0, 1500.0, 2000.0, 4000.0)
 PEERS = {
-    "encodec": Published("EnCodec", "facebook/encodec_24khz", Encodec, ENCODEC_RATES),
-    "dac": Published("DAC 16 kHz", "descript/dac_16khz", Dac, _multiples(500, range(1, 13))),
-    "dac-24k": Published("DAC 24 kHz", "descript/dac_24khz", Dac, _multiples(750, range(1, 33))),
+    "encodec": Published("EnCodec", "facebook/encodec_24khz", "EnCodec", ENCODEC_RATES),
+    "dac": Published("DAC 16 kHz", "descript/dac_16khz", "DAC", _multiples(500, range(1, 13))),
+    "dac-24k": Published("DAC 24 kHz", "descript/dac_24khz", "DAC", _multiples(750, range(1, 33))),
     "dac-44k": Published(
-        "DAC 44.1 kHz", "descript/dac_44khz", Dac, _multiples(441000 / 512, range(1, 10))
+        "DAC 44.1 kHz", "descript/dac_44khz", "DAC", _multiples(441000 / 512, range(1, 10))
     ),
-    "mimi": Published("Mimi", "kyutai/mimi", Mimi, _multiples(137.5, range(2, 33))),
-    "x-codec": Published("X-Codec", "hf-audio/xcodec-hubert-librispeech", XCodec, XCODEC_RATES),
-    "snac": Published("SNAC", "hubertsiuzdak/snac_24khz", Snac, (984.375,)),
+    "mimi": Published("Mimi", "kyutai/mimi", "Mimi", _multiples(137.5, range(2, 33))),
+    "x-codec": Published("X-Codec", "hf-audio/xcodec-hubert-librispeech", "X-Codec", XCODEC_RATES),
+    "snac": Published("SNAC", "hubertsiuzdak/snac_24khz", "SNAC", (984.375,)),
 }
 
 
@@ -77,6 +71,8 @@ class NeuralSystem:
 
     def transmit(self, waveform: Waveform, sample_rate: int) -> Transmission:
         """Raises AudioError."""
+        import torch
+
         codec, waveform = self.codec, checked(waveform, sample_rate)
         device = next(codec.parameters()).device
         started = perf_counter()
@@ -139,7 +135,10 @@ def choose(bitrate: float | None, rates: Iterable[float], name: str) -> float:
 
 @lru_cache(maxsize=4)
 def _load(source: str, key: str, device: str) -> PeerCodec:
+    from vqaudio.devices import find_device
+    from vqaudio.peers import find_files, load_codec
+
     files, kind = find_files(source), PEERS[key].kind
-    if files.kind is not kind:
-        raise ModelError(f"{source} holds no {kind.label}: it is of the kind {files.kind.label}")
+    if files.kind.label != kind:
+        raise ModelError(f"{source} holds no {kind}: it is of the kind {files.kind.label}")
     return load_codec(files).to(find_device(device))

@@ -12,7 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from vqaudio.errors import VqaudioError
-from vqaudio.peers import PREFIX
+from vqaudio.hub import PEER_PREFIX
 from vqaudio.systems.carrying import checked, fit, to_rate
 from vqaudio.systems.system import Transmission, Waveform
 
@@ -119,8 +119,8 @@ def find_own(name: str, model: str, bitrate: float | None, *, device: str) -> Ow
 
 def _family(model: str) -> str:
     """What a table calls it."""
-    if model.startswith(PREFIX):
-        return model.removeprefix(PREFIX)
+    if model.startswith(PEER_PREFIX):
+        return model.removeprefix(PEER_PREFIX)
     path = Path(model)
     # A run folder names its file no better than model.safetensors.
     title = path.parent.name if path.stem == "model" and path.parent.name else path.stem
