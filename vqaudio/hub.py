@@ -36,7 +36,7 @@ def fetch(repository: str, files: Sequence[str]) -> list[Path]:
         ) from None
     try:
         return [Path(hf_hub_download(repository, f, local_files_only=True)) for f in files]
-    except OSError:  # not there
+    except (OSError, ValueError):  # not there; a name that the hub would not give
         pass
     # The library tries again and again where there is no network: half a minute for each file.
     if constants.HF_HUB_OFFLINE or not answers(constants.ENDPOINT):
@@ -73,7 +73,7 @@ def explain(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, errors.GatedRepoError):
         return "its authors ask for your consent on its page"
-    if isinstance(error, errors.EntryNotFoundError):
+    if isinstance(error, (errors.EntryNotFoundError, errors.RevisionNotFoundError)):
         return "the repository lacks one of the files that vqaudio needs"
     if isinstance(error, errors.RepositoryNotFoundError):
         return "the hub has no such repository, or does not show it to you: hf auth login"

@@ -217,7 +217,7 @@ class Tokenizer:
         """Raises TokensError when the model has not so many, or needs more; None is all."""
         least, most = self.codec.min_codebooks, len(self.codec.codebook_sizes)
         if num_codebooks is not None and not least <= num_codebooks <= most:
-            allowed = f"has 1 to {most}" if least < most else f"takes all {most} or none"
+            allowed = f"has 1 to {most}" if least < most else f"takes {most}, no more and no less"
             raise TokensError(f"{num_codebooks} levels asked for, the model {allowed}")
 
     def _cut_samples(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Piece]:

@@ -4,6 +4,7 @@ finding    by name or folder: which kind it is, its files, its fingerprint
 codec      any of them with the manners of our own codec
 network    what the kinds differ in
 encodec, dac, mimi, xcodec, snac   one kind each
+bandwidths EnCodec's and X-Codec's, as numbers of codebooks
 """
 
 from vqaudio.peers.codec import PeerCodec
