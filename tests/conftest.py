@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -62,3 +63,18 @@ def torchaudio(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     bundle = SimpleNamespace(get_model=get_model, sample_rate=16_000)
     monkeypatch.setattr(torchaudio.pipelines, "TINY", bundle, raising=False)
     return torchaudio
+
+
+@pytest.fixture(scope="session")
+def peer_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a small codec of others, by its kind. Not to be written to."""
+    made: dict[str, Path] = {}
+
+    def get(kind: str) -> Path:
+        from peers import save
+
+        if kind not in made:
+            made[kind] = save(kind, tmp_path_factory.mktemp("peers") / kind)
+        return made[kind]
+
+    return get

@@ -14,7 +14,7 @@ import soundfile
 from sounds import SAMPLE_RATE, babble
 
 import vqaudio
-from vqaudio.errors import AudioError, CorpusError, VqaudioError
+from vqaudio.errors import AudioError, CorpusError, MissingError, VqaudioError
 from vqaudio.evaluate import (
     Evaluation,
     Journal,
@@ -30,7 +30,7 @@ from vqaudio.evaluate import (
 )
 from vqaudio.evaluate import evaluation as evaluation_module
 from vqaudio.systems import find_system
-from vqaudio.systems.system import MissingError, Transmission
+from vqaudio.systems.system import Transmission
 
 pytest.importorskip("pystoi", reason="needs vqaudio[eval]")
 

@@ -17,11 +17,11 @@ MODULES = sorted((ROOT / "vqaudio").rglob("*.py"))
 
 LAYERS = (
     ("errors",),
-    ("files", "npz", "threads"),
+    ("files", "npz", "threads", "devices", "hub"),
     ("entropy",),
     ("audio", "tokens", "patterns", "pieces", "layers", "quantizers", "metrics"),
     ("codec", "corpora"),
-    ("discriminators",),
+    ("discriminators", "peers"),
     ("losses",),
     ("checkpoint", "data", "streaming"),
     ("recipe",),
@@ -30,6 +30,7 @@ LAYERS = (
     ("evaluate", "export"),
     ("prior",),
     ("report",),
+    ("publish",),
     ("__init__",),
     ("cli",),
 )

@@ -16,7 +16,7 @@ import vqaudio
 from vqaudio import AudioError, ModelError, Tokenizer, Tokens, TokensError, audio
 from vqaudio.checkpoint import Model, find_model, load_model, save_model
 from vqaudio.codec import Codec, CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
-from vqaudio.tokenizer import find_device
+from vqaudio.devices import find_device
 
 CPU = torch.device("cpu")
 HOP = 32

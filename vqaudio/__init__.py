@@ -46,11 +46,14 @@ __all__ = [
 
 
 def load(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Tokenizer:
-    """A tokenizer from a model file, or from the name of a bundled model (None: the default).
+    """A tokenizer from a model file, the name of a bundled model (None: the default), or user/model
+    of the hub of Hugging Face.
 
+    Of a codec of others, `model` is hf: and its repository on the hub, or the folder of its files.
     `device` is "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
 
-    Raises ModelError when there is no such model or device.
+    Raises ModelError when there is no such model or device, MissingError when what it takes is
+    not on this machine and cannot be fetched.
     """
     from vqaudio.tokenizer import load as load_tokenizer
 

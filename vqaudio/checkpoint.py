@@ -25,11 +25,14 @@ from torch import Tensor
 from vqaudio.codec import Codec, CodecConfig
 from vqaudio.errors import ModelError
 from vqaudio.files import atomic
+from vqaudio.hub import PEER_PREFIX, fetch, is_repository
 
 FORMAT_VERSION = 1
 
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "speech-16k"
+MODEL_FILE = "model.safetensors"
+"""In a run folder, and in a repository of the hub."""
 
 
 class Model(NamedTuple):
@@ -68,23 +71,34 @@ def save_model(
 
 
 def find_model(model: str | os.PathLike[str] | None = None) -> Model:
-    """The model of a file, of a run folder, or of a bundled name (None: the default).
+    """The model of a file, a run folder, a bundled name (None: the default) or the hub.
 
-    Raises ModelError when there is none.
+    Raises ModelError when there is none, MissingError when it cannot be fetched.
     """
+    return load_model(find_model_file(model))
+
+
+def find_model_file(model: str | os.PathLike[str] | None = None) -> Path:
+    """Where `find_model` finds it; what is on this machine goes before the hub."""
     name = DEFAULT_MODEL if model is None else os.fspath(model)
+    if name.startswith(PEER_PREFIX):
+        raise ModelError(f"{name} is a codec of others, which cannot be trained: give one of ours")
     bundled = BUNDLED / f"{name}.safetensors"
     if Path(name).name == name and os.path.exists(bundled):
-        return load_model(bundled)
-    if (Path(name) / "model.safetensors").exists():
-        return load_model(Path(name) / "model.safetensors")
-    if not Path(name).suffix and not os.path.exists(name):
+        return bundled
+    if (Path(name) / MODEL_FILE).exists():
+        return Path(name) / MODEL_FILE
+    if os.path.exists(name) or name.endswith(".safetensors"):
+        return Path(name)
+    if is_repository(name):
+        return fetch(name, [MODEL_FILE])[0]
+    if not Path(name).suffix:
         names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
         raise ModelError(
             f"there is no model {name!r}: choose the bundled one ({names}), or give the path of a "
-            ".safetensors file"
+            ".safetensors file, or user/model on the hub"
         )
-    return load_model(Path(name))
+    return Path(name)
 
 
 def load_model(path: Path) -> Model:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from vqaudio.checkpoint import Model
-    from vqaudio.codec import Codec
+    from vqaudio.codec import AnyCodec, Codec
+    from vqaudio.peers import Peer, PeerCodec
+    from vqaudio.tokenizer import Tokenizer
 
 UNITS = {
     "sample_rate": "Hz",
@@ -46,13 +48,8 @@ def describe_codec(codec: Codec) -> dict[str, Any]:
     return {
         "family": config.backbone.family,
         "causal": config.causal,
-        "sample_rate": codec.sample_rate,
-        "hop_length": codec.hop_length,
-        "frame_rate": codec.frame_rate,
         "codebook": config.quantizer.codebook,
-        "codebook_sizes": list(codec.codebook_sizes),
-        "tokens_per_second": codec.frame_rate * len(codec.codebook_sizes),
-        "bitrates": [codec.bitrate(n + 1) for n in range(len(codec.codebook_sizes))],
+        **_rates(codec),
         "encoder_parameters": encoder,
         "decoder_parameters": decoder,
         "codebook_values": codebooks,
@@ -63,12 +60,36 @@ def describe_codec(codec: Codec) -> dict[str, Any]:
     }
 
 
-def describe_model(model: Model) -> dict[str, Any]:
-    """As `describe_codec`, with the fingerprint and what the training left in the file."""
+def describe_peer(codec: PeerCodec) -> dict[str, Any]:
+    """As `describe_codec`, of a codec of others, as far as it is known."""
+    return {"family": codec.network.label, **_rates(codec), "parameters": _count(codec)}
+
+
+def describe_model(model: Model | Peer | Tokenizer) -> dict[str, Any]:
+    """What there is to know of its codec, its fingerprint, and what the training left in the file;
+    of a codec of others where it comes from."""
+    from vqaudio.codec import Codec
+    from vqaudio.peers import PeerCodec
+
+    match model.codec:
+        case Codec() as codec:
+            facts = describe_codec(codec)
+        case PeerCodec() as peer:
+            facts = describe_peer(peer)
+        case other:
+            facts = _rates(other)
+    return {"fingerprint": model.fingerprint, **facts, "training": model.card}
+
+
+def _rates(codec: AnyCodec) -> dict[str, Any]:
+    levels = len(codec.codebook_sizes)
     return {
-        "fingerprint": model.fingerprint,
-        **describe_codec(model.codec),
-        "training": model.card,
+        "sample_rate": codec.sample_rate,
+        "hop_length": codec.hop_length,
+        "frame_rate": codec.frame_rate,
+        "codebook_sizes": list(codec.codebook_sizes),
+        "tokens_per_second": codec.frame_rate * levels,
+        "bitrates": [codec.bitrate(n) for n in range(codec.min_codebooks, levels + 1)],
     }
 
 

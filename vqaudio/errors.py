@@ -5,6 +5,7 @@
     ├── TokensError     a token file is damaged, or belongs to another model
     ├── ModelError      a model cannot be found or read
     ├── RecipeError     a recipe says something that cannot be done
+    ├── MissingError    a library, program or file of others is not on this machine
     ├── CorpusError     a corpus is missing, incomplete or cannot be fetched
     └── TrainingError   a run cannot start, continue or be resumed
 
@@ -29,6 +30,10 @@ class TokensError(VqaudioError):
 
 class ModelError(VqaudioError):
     """A model cannot be found or read."""
+
+
+class MissingError(VqaudioError):
+    """A library, program or file of others is not on this machine; it says how to get it."""
 
 
 class RecipeError(VqaudioError):

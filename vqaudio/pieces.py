@@ -50,3 +50,13 @@ def cut(
             skip = min(left, skip + frames)
     data = np.concatenate(parts, axis=1)
     yield Piece(data, skip, -(-held // hop) - skip)
+
+
+def whole(blocks: Iterable[NDArray[np.generic]], *, hop: int) -> Iterator[Piece]:
+    """[C, n_1], [C, n_2]... -> one piece, for what cannot be cut; memory grows with it.
+
+    >>> [(p.skip, p.keep) for p in whole([np.zeros((1, 25))], hop=2)]
+    [(0, 13)]
+    """
+    data = np.concatenate(list(blocks), axis=1)
+    yield Piece(data, 0, -(-data.shape[1] // hop))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -18,10 +16,13 @@ from vqaudio import audio
 from vqaudio.audio.arrays import as_array
 from vqaudio.audio.decoding import Source as AudioSource
 from vqaudio.checkpoint import Model, find_model
-from vqaudio.codec import Codec, Context
+from vqaudio.codec import AnyCodec, Codec, Context
+from vqaudio.devices import find_device
 from vqaudio.errors import ModelError, TokensError
-from vqaudio.pieces import Piece, cut
-from vqaudio.streaming import StreamDecoder, StreamEncoder, decoder_side, encoder_side
+from vqaudio.hub import PEER_PREFIX
+from vqaudio.peers import Peer, load_peer
+from vqaudio.pieces import Piece, cut, whole
+from vqaudio.streaming import Side, StreamDecoder, StreamEncoder, decoder_side, encoder_side
 from vqaudio.tokens import Source, StreamReader, Tokens
 
 PIECE_SECONDS = 10.0
@@ -29,29 +30,18 @@ PIECE_SECONDS = 10.0
 
 
 def load(model: str | os.PathLike[str] | None = None, *, device: str = "auto") -> Tokenizer:
-    """A tokenizer from a model file, or from the name of a bundled model (None: the default).
+    """A tokenizer from a model file, the name of a bundled model (None: the default), or user/model
+    of the hub of Hugging Face.
 
+    Of a codec of others, `model` is hf: and its repository on the hub, or the folder of its files.
     `device` is "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:1".
 
-    Raises ModelError when there is no such model or device.
+    Raises ModelError when there is no such model or device, MissingError when what it takes is
+    not on this machine and cannot be fetched.
     """
-    return Tokenizer(find_model(model), device=find_device(device))
-
-
-def find_device(name: str) -> torch.device:
-    """The device of a name: "auto", "cpu", "cuda", "cuda:1"; raises ModelError without it."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch("cpu|cuda(:[0-9]+)?", name):
-        raise ModelError(f"unknown device {name!r}: choose auto, cpu, cuda or cuda:N")
-    if name == "cpu":
-        return torch.device(name)
-    if not torch.cuda.is_available():
-        raise ModelError("there is no CUDA device here: choose --device cpu")
-    available = torch.cuda.device_count()
-    if int(name.partition(":")[2] or 0) >= available:
-        raise ModelError(f"there is no device {name}: the last one here is cuda:{available - 1}")
-    return torch.device(name)
+    found, name = find_device(device), os.fspath(model or "")
+    is_peer = name.startswith(PEER_PREFIX)
+    return Tokenizer(load_peer(name) if is_peer else find_model(model), device=found)
 
 
 class Tokenizer:
@@ -62,18 +52,21 @@ class Tokenizer:
     """
 
     def __init__(
-        self, model: Model, *, device: torch.device, pieces_at_once: int | None = None
+        self, model: Model | Peer, *, device: torch.device, pieces_at_once: int | None = None
     ) -> None:
-        """`pieces_at_once` None is 1 on CPU, where that is fastest, and 16 elsewhere."""
-        self.codec: Codec = model.codec.to(device).eval()
+        """`pieces_at_once` None is 1 on CPU, where that is fastest, and 16 elsewhere.
+
+        It is 1 where the context of a piece is not known.
+        """
+        self.codec: AnyCodec = model.codec.to(device).eval()
         self.fingerprint = model.fingerprint
         self.card: dict[str, Any] = model.card
         self.device = device
         self.pieces_at_once = pieces_at_once or (1 if device.type == "cpu" else 16)
+        if self.codec.encoder_context is None:
+            self.pieces_at_once = 1
         self._piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
-        # Streams of the same side can be computed together.
-        self._encoder_side = cache(partial(encoder_side, self.codec))
-        self._decoder_side = cache(partial(decoder_side, self.codec))
+        self._sides: dict[tuple[str, int], Side] = {}
 
     def __repr__(self) -> str:
         codec = self.codec
@@ -213,13 +206,13 @@ class Tokenizer:
         `resume` goes on with a stream that was put away by its `to_bytes`. Many streams are
         computed together by `vqaudio.streaming.push_all`.
 
-        Raises TokensError for levels that the model lacks, VqaudioError for what is no stream.
+        Raises ModelError for a codec of others, TokensError for levels that the model lacks,
+        VqaudioError for what is no stream.
         """
-        self.check_levels(num_codebooks)
-        levels = num_codebooks or len(self.codec.codebook_sizes)
+        codec, levels = self._streaming(num_codebooks)
         stream = StreamEncoder(
-            self.codec,
-            self._encoder_side(levels),
+            codec,
+            self._side(encoder_side, levels),
             model=self.fingerprint,
             num_codebooks=levels,
             sample_rate=self.sample_rate if sample_rate is None else sample_rate,
@@ -235,13 +228,30 @@ class Tokenizer:
 
         `resume` and errors as those of `stream_encoder`.
         """
-        self.check_levels(num_codebooks)
-        levels = num_codebooks or len(self.codec.codebook_sizes)
-        side = self._decoder_side(levels)
-        stream = StreamDecoder(self.codec, side, model=self.fingerprint, num_codebooks=levels)
+        codec, levels = self._streaming(num_codebooks)
+        side = self._side(decoder_side, levels)
+        stream = StreamDecoder(codec, side, model=self.fingerprint, num_codebooks=levels)
         if resume is not None:
             stream.restore(resume)
         return stream
+
+    def _streaming(self, num_codebooks: int | None) -> tuple[Codec, int]:
+        """The codec and the levels of a stream."""
+        self.check_levels(num_codebooks)
+        if not isinstance(self.codec, Codec):
+            raise ModelError(
+                f"model {self.fingerprint} does not stream: how far its layers look is not known; "
+                "tokenize whole sounds, or take a model of vqaudio"
+            )
+        return self.codec, num_codebooks or len(self.codec.codebook_sizes)
+
+    def _side(self, make: Callable[[Codec, int], Side], levels: int) -> Side:
+        """Made once: streams of the same side can be computed together."""
+        assert isinstance(self.codec, Codec)
+        key = (make.__name__, levels)
+        if key not in self._sides:
+            self._sides[key] = make(self.codec, levels)
+        return self._sides[key]
 
     def check_model(self, tokens: Tokens | StreamReader) -> None:
         """Raises TokensError when another model made `tokens`."""
@@ -262,19 +272,23 @@ class Tokenizer:
                 f"the tokens name model {tokens.model} but have other rates or codebook sizes: "
                 "tokenize the sound again"
             )
+        self.check_levels(tokens.num_codebooks)
 
     def check_levels(self, num_codebooks: int | None) -> None:
-        """Raises TokensError when the model has not so many; None is all."""
-        available = len(self.codec.codebook_sizes)
-        if num_codebooks is not None and not 1 <= num_codebooks <= available:
-            raise TokensError(f"{num_codebooks} levels asked for, the model has 1 to {available}")
+        """Raises TokensError when the model has not so many, or needs more; None is all."""
+        least, most = self.codec.min_codebooks, len(self.codec.codebook_sizes)
+        if num_codebooks is not None and not least <= num_codebooks <= most:
+            allowed = f"has 1 to {most}" if least < most else f"takes {most}, no more and no less"
+            raise TokensError(f"{num_codebooks} levels asked for, the model {allowed}")
 
     def _cut_samples(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Piece]:
         return self._cut(blocks, hop=self.codec.hop_length, context=self.codec.encoder_context)
 
     def _cut(
-        self, blocks: Iterable[NDArray[Any]], *, hop: int, context: Context
+        self, blocks: Iterable[NDArray[Any]], *, hop: int, context: Context | None
     ) -> Iterator[Piece]:
+        if context is None:
+            return whole(blocks, hop=hop)
         frames = self._piece_frames
         return cut(blocks, hop=hop, frames=frames, left=context.left, right=context.right)
 

@@ -24,6 +24,7 @@ from vqaudio.cli.entropy import (
 )
 from vqaudio.cli.evaluate import compare, evaluate, usage
 from vqaudio.cli.export import detokenize_export, export, verify
+from vqaudio.cli.hub import card, push
 from vqaudio.cli.huggingface import bpe, text_tokenizer
 from vqaudio.cli.jobs import STDIO, Job, note, plan_jobs, report, run_jobs, say
 from vqaudio.cli.live import detokenize_live, is_live, tokenize_live
@@ -207,9 +208,7 @@ def describe(
     if target is not None and Path(target).suffix.lower() in FORMATS:
         facts = describe_token_file(Path(target))
     else:
-        from vqaudio.checkpoint import find_model
-
-        facts = describe_model(find_model(target))
+        facts = describe_model(_load(target, Device.cpu))
     say(json.dumps(facts, indent=2) if as_json else "\n".join(to_lines(facts)))
 
 
@@ -273,7 +272,7 @@ def train(
 
         say("\n".join(plan(resolved).lines()))
         return
-    from vqaudio.tokenizer import find_device
+    from vqaudio.devices import find_device
     from vqaudio.train import train as run
 
     run_folder = out or Path("runs") / resolved.name
@@ -301,6 +300,8 @@ def doctor(
 
 for command in (evaluate, compare, usage, count, probe, export, verify, text_tokenizer, bpe):
     app.command()(command)
+app.command()(push)
+app.command()(card)
 
 app.add_typer(prior, name="prior")
 

@@ -55,7 +55,8 @@ def _likeness(tokenizer: Tokenizer, tokens: Tokens, source: Path) -> list[str]:
     rate = tokenizer.sample_rate
     original = audio.read(source, sample_rate=rate).waveform[0]
     lines = []
-    for levels in sorted({tokens.num_codebooks, max(tokens.num_codebooks // 4, 1)}, reverse=True):
+    few = max(tokens.num_codebooks // 4, tokenizer.codec.min_codebooks)
+    for levels in sorted({tokens.num_codebooks, few}, reverse=True):
         part = tokens.first(levels)
         decoded = tokenizer.decode(part)[0].numpy()
         figures = [f"mel distance {mel_distance(original, decoded, rate):.3f} (0 is equal)"]

@@ -17,7 +17,7 @@ class Device(str, Enum):
 
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="Model file, or name of a bundled model.")
+    str | None, typer.Option("--model", help="Model file, bundled name, user/model, or hf:...")
 ]
 LevelsOption = Annotated[
     int | None, typer.Option("--levels", min=1, help="Codebooks to use; all without it.")

@@ -45,8 +45,8 @@ def train(
     device: DeviceOption = Device.auto,
 ) -> None:
     """Train a prior; the same command again goes on with a run that was stopped."""
+    from vqaudio.devices import find_device
     from vqaudio.prior import load_prior_recipe, read_token_set, train_prior
-    from vqaudio.tokenizer import find_device
 
     resolved = load_prior_recipe(recipe, overrides or [])
     found = read_token_set(tokens, resolved.prior.levels)
@@ -69,9 +69,9 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say how many bits speech takes: by the prior, by counts of codes, and stored plainly."""
+    from vqaudio.devices import find_device
     from vqaudio.entropy import Frequencies, bundled_frequencies
     from vqaudio.prior import check_tokens, compare, load_prior, read_token_set
-    from vqaudio.tokenizer import find_device
 
     file = load_prior(prior)
     found = read_token_set(tokens, len(file.prior.codebook_sizes))

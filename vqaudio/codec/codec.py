@@ -120,6 +120,11 @@ class Codec(nn.Module):
     def codebook_sizes(self) -> tuple[int, ...]:
         return self.quantizer.codebook_sizes
 
+    @property
+    def min_codebooks(self) -> int:
+        """The fewest levels that it encodes and decodes."""
+        return 1
+
     def bitrate(self, num_codebooks: int | None = None) -> float:
         """bit/s of the first `num_codebooks` levels (all when None), codes stored plainly."""
         return self.frame_rate * sum(math.log2(k) for k in self.codebook_sizes[:num_codebooks])

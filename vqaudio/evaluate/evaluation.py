@@ -20,7 +20,8 @@ from vqaudio.corpora.recordings import (
     read_recording,
 )
 from vqaudio.describe import describe_model
-from vqaudio.errors import AudioError, VqaudioError
+from vqaudio.devices import find_device
+from vqaudio.errors import AudioError, MissingError, VqaudioError
 from vqaudio.evaluate.journal import Journal
 from vqaudio.evaluate.measuring import (
     WORD_ERROR_RATE,
@@ -33,8 +34,8 @@ from vqaudio.evaluate.results import Evaluation, FileResult, MetricResult, Syste
 from vqaudio.evaluate.summary import Totals, summarise
 from vqaudio.metrics import METRICS, missing, word_errors
 from vqaudio.systems import STANDARD, System, check, find_system, rate_of
-from vqaudio.systems.system import MissingError, Waveform
-from vqaudio.tokenizer import find_device
+from vqaudio.systems.own import find_encoder
+from vqaudio.systems.system import Waveform
 
 RESAMPLING = "soxr, high quality"
 DEFAULT_RATE = 16000
@@ -88,7 +89,7 @@ def evaluate(
     Raises VqaudioError, its children for data or a model that is none.
     """
     device = str(find_device(question.device))
-    sample_rate, own, facts = _own_systems(question)
+    sample_rate, own, facts = _own_systems(question, device)
     wanted = tuple(dict.fromkeys((*own, *question.systems)))
     recordings = find_recordings(question.data, limit=question.limit)
     systems, skipped = find_systems(wanted, sample_rate=sample_rate, device=device)
@@ -194,21 +195,19 @@ def find_systems(
     return systems, skipped
 
 
-def _own_systems(question: Question) -> tuple[int, tuple[str, ...], dict[str, Any]]:
+def _own_systems(question: Question, device: str) -> tuple[int, tuple[str, ...], dict[str, Any]]:
     """The sample rate of all, the model's systems, and what there is to know of the model.
 
     Without a model the rate is the lowest of the systems that are models of ours, or 16 kHz.
     """
-    from vqaudio.checkpoint import find_model
-
     if question.model is None:
         rates = [rate for name in question.systems if (rate := rate_of(name)) is not None]
         return min(rates, default=DEFAULT_RATE), (), {}
-    model = find_model(question.model)
-    count = len(model.codec.codebook_sizes)
-    levels = sorted({2**n for n in range(count.bit_length()) if 2**n <= count} | {count})
+    model = find_encoder(question.model, device).tokenizer
+    least, count = model.codec.min_codebooks, len(model.codec.codebook_sizes)
+    levels = sorted({2**n for n in range(count.bit_length()) if least <= 2**n <= count} | {count})
     names = tuple(f"{question.model}@{model.codec.bitrate(n):g}" for n in levels)
-    return model.codec.sample_rate, names, {"name": question.model, **describe_model(model)}
+    return model.sample_rate, names, {"name": question.model, **describe_model(model)}
 
 
 def _metrics(question: Question, recordings: Sequence[Recording]) -> tuple[MetricResult, ...]:

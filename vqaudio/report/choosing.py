@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from vqaudio.corpora.recordings import Recording, find_recordings, read_recording
+from vqaudio.devices import find_device
 from vqaudio.evaluate.evaluation import Question
 from vqaudio.evaluate.measuring import transmit_all
 from vqaudio.evaluate.results import Evaluation
 from vqaudio.report.examples import Example, Take
 from vqaudio.systems import find_system
 from vqaudio.systems.finding import ORIGINAL
-from vqaudio.tokenizer import find_device
 
 SECONDS = (2.0, 8.0)
 """Long enough to judge, short enough to carry; what is longer is cut."""

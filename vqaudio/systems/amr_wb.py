@@ -7,9 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
+from vqaudio.errors import MissingError
 from vqaudio.systems.carrying import fit, whole_frames
 from vqaudio.systems.programs import Packets, find_program, first_line, run, to_pcm
-from vqaudio.systems.system import MissingError, Waveform
+from vqaudio.systems.system import Waveform
 
 ENCODER = "libvo_amrwbenc"
 FRAME = 320

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vqaudio.errors import VqaudioError
+from vqaudio.hub import PEER_PREFIX, is_repository
 from vqaudio.systems import amr_wb, codec2, opus, speex
-from vqaudio.systems.neural.peers import PEERS, choose, find_peer
+from vqaudio.systems.neural import PEERS, choose, find_peer
 from vqaudio.systems.original import Original
 from vqaudio.systems.own import find_encoder, find_own
 from vqaudio.systems.programs import ProgramCoder, ProgramSystem
@@ -56,7 +57,7 @@ class Spec(NamedTuple):
     """The parts of `name:folder@bit/s`."""
 
     name: str
-    """A key of a table here, or a model of ours: name, file or run folder."""
+    """A key of a table here, or what `vqaudio.load` takes: name, file, run folder, hf:..."""
     folder: str | None
     """Of weights."""
     bitrate: float | None
@@ -126,4 +127,5 @@ def parse(spec: str) -> Spec:
 
 def _is_model(name: str) -> bool:
     bundled = Path(__file__).parent.parent / "models" / f"{name}.safetensors"
-    return name.endswith(".safetensors") or os.path.exists(name) or bundled.exists()
+    named = name.startswith(PEER_PREFIX) or is_repository(name) or bundled.exists()
+    return named or name.endswith(".safetensors") or os.path.exists(name)

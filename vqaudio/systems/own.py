@@ -1,4 +1,4 @@
-"""Our own models: one encoding carries every number of levels."""
+"""Whatever `vqaudio.load` takes: one encoding carries every number of levels."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from vqaudio.errors import VqaudioError
+from vqaudio.hub import PEER_PREFIX
 from vqaudio.systems.carrying import checked, fit, to_rate
 from vqaudio.systems.system import Transmission, Waveform
 
@@ -54,7 +55,7 @@ class Encoder:
 
 
 class Own:
-    """A model of vqaudio at one number of levels."""
+    """A model at one number of levels."""
 
     def __init__(self, name: str, encoder: Encoder, *, family: str, levels: int) -> None:
         codec = encoder.tokenizer.codec
@@ -104,19 +105,26 @@ def find_own(name: str, model: str, bitrate: float | None, *, device: str) -> Ow
     """
     encoder = find_encoder(model, device)
     codec = encoder.tokenizer.codec
-    rates = [codec.bitrate(n) for n in range(1, len(codec.codebook_sizes) + 1)]
+    most = len(codec.codebook_sizes)
+    rates = {levels: codec.bitrate(levels) for levels in range(codec.min_codebooks, most + 1)}
+    family = _family(model)
+    if bitrate is None:
+        return Own(name, encoder, family=family, levels=most)
+    for levels, rate in rates.items():
+        if math.isclose(rate, bitrate, rel_tol=1e-3):
+            return Own(name, encoder, family=family, levels=levels)
+    allowed = ", ".join(f"{rate:g}" for rate in rates.values())
+    raise VqaudioError(f"{model} has no {bitrate:g} bit/s: choose from {allowed}")
+
+
+def _family(model: str) -> str:
+    """What a table calls it."""
+    if model.startswith(PEER_PREFIX):
+        return model.removeprefix(PEER_PREFIX)
     path = Path(model)
     # A run folder names its file no better than model.safetensors.
     title = path.parent.name if path.stem == "model" and path.parent.name else path.stem
-    family = f"vqaudio {title}"
-    if bitrate is None:
-        return Own(name, encoder, family=family, levels=len(rates))
-    for levels, rate in enumerate(rates, start=1):
-        if math.isclose(rate, bitrate, rel_tol=1e-3):
-            return Own(name, encoder, family=family, levels=levels)
-    raise VqaudioError(
-        f"{model} has no {bitrate:g} bit/s: choose from {', '.join(f'{r:g}' for r in rates)}"
-    )
+    return f"vqaudio {title}"
 
 
 def find_encoder(model: str, device: str) -> Encoder:

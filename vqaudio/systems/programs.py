@@ -13,9 +13,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from vqaudio.errors import VqaudioError
+from vqaudio.errors import MissingError, VqaudioError
 from vqaudio.systems.carrying import checked, fit, to_rate
-from vqaudio.systems.system import MissingError, Transmission, Waveform
+from vqaudio.systems.system import Transmission, Waveform
 
 
 class Packets(NamedTuple):

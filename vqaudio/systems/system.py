@@ -8,14 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from vqaudio.errors import VqaudioError
-
 Waveform = NDArray[np.float32]
 """[S], mono, full scale 1."""
-
-
-class MissingError(VqaudioError):
-    """A system that is not on this machine; the sentence says what to install."""
 
 
 class Transmission(NamedTuple):
