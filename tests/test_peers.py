@@ -27,7 +27,7 @@ from vqaudio.peers.finding import find_files, fingerprint_of
 from vqaudio.tokenizer import PIECE_SECONDS
 
 KINDS = ("encodec", "dac", "mimi", "x-codec", "snac", "snac-attention")
-LENGTHS = (1, 2, 159, 321, 5000, 24_001)
+LENGTHS = (1, 2, 159, 321, 5000, 12_001)
 Folders = Callable[[str], Path]
 
 

@@ -15,7 +15,7 @@ from peers import OFFICIAL_DAC, OFFICIAL_SNAC, snac, sound, transformers
 from sounds import SAMPLE_RATE
 
 from vqaudio.errors import MissingError, ModelError, VqaudioError
-from vqaudio.peers import KINDS, PeerCodec
+from vqaudio.peers import KINDS, PeerCodec, find_files, load_codec
 from vqaudio.peers.snac import Snac
 from vqaudio.systems import Waveform, find_system
 from vqaudio.systems.neural import PEERS, find_peer, rates_of
@@ -147,7 +147,7 @@ def test_without_the_libraries_the_extra_is_named(
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module, None)
             with pytest.raises(MissingError, match=r"pip install 'vqaudio\[peers\]'"):
-                find_peer("", kind, str(folder), RATES[kind], device="cpu")
+                load_codec(find_files(str(folder)))
 
 
 def test_folders_of_something_else_are_refused(
