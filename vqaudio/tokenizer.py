@@ -19,10 +19,11 @@ from vqaudio.audio.arrays import as_array
 from vqaudio.audio.decoding import Source as AudioSource
 from vqaudio.checkpoint import Model, find_model
 from vqaudio.codec import Codec, Context
-from vqaudio.errors import ModelError, TokensError
+from vqaudio.errors import ModelError
 from vqaudio.pieces import Piece, cut
 from vqaudio.streaming import StreamDecoder, StreamEncoder, decoder_side, encoder_side
 from vqaudio.tokens import Source, Tokens
+from vqaudio.tokens.fitting import check_levels, check_model
 
 PIECE_SECONDS = 10.0
 """Long sound is computed in pieces of this length, plus context: they fit a CPU's cache."""
@@ -70,7 +71,7 @@ class Tokenizer:
         self.card: dict[str, Any] = model.card
         self.device = device
         self.pieces_at_once = pieces_at_once or (1 if device.type == "cpu" else 16)
-        self._piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
+        self.piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
         # Streams of the same side can be computed together.
         self._encoder_side = cache(partial(encoder_side, self.codec))
         self._decoder_side = cache(partial(decoder_side, self.codec))
@@ -192,14 +193,13 @@ class Tokenizer:
         """
         self.check_model(tokens)
         source = tokens.source or Source(tokens.sample_rate, tokens.num_samples)
-        resampler = audio.Resampler(self.sample_rate, source.sample_rate)
-        remaining = source.num_samples
-        with audio.AudioWriter(path, source.sample_rate) as writer:
-            for block in self.decode_blocks(tokens):
-                resampled = resampler.push(block)[:remaining]
-                writer.write(resampled)
-                remaining -= len(resampled)
-            writer.write(resampler.finish()[:remaining])
+        audio.write_blocks(
+            path,
+            self.decode_blocks(tokens),
+            self.sample_rate,
+            target_rate=source.sample_rate,
+            num_samples=source.num_samples,
+        )
 
     def stream_encoder(
         self,
@@ -245,29 +245,18 @@ class Tokenizer:
 
     def check_model(self, tokens: Tokens) -> None:
         """Raises TokensError when another model made `tokens`."""
-        if tokens.model != self.fingerprint:
-            raise TokensError(
-                f"the tokens were made by model {tokens.model}, this is model {self.fingerprint}: "
-                "decode them with the model that made them"
-            )
-        # A file that was edited, or put together by hand: its codes may lie beyond the codebooks.
         codec = self.codec
-        sizes = codec.codebook_sizes[: tokens.num_codebooks]
-        if (tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes) != (
-            codec.sample_rate,
-            codec.hop_length,
-            sizes,
-        ):
-            raise TokensError(
-                f"the tokens name model {tokens.model} but have other rates or codebook sizes: "
-                "tokenize the sound again"
-            )
+        check_model(
+            tokens,
+            model=self.fingerprint,
+            sample_rate=codec.sample_rate,
+            hop_length=codec.hop_length,
+            codebook_sizes=codec.codebook_sizes,
+        )
 
     def check_levels(self, num_codebooks: int | None) -> None:
         """Raises TokensError when the model has not so many; None is all."""
-        available = len(self.codec.codebook_sizes)
-        if num_codebooks is not None and not 1 <= num_codebooks <= available:
-            raise TokensError(f"{num_codebooks} levels asked for, the model has 1 to {available}")
+        check_levels(num_codebooks, len(self.codec.codebook_sizes))
 
     def _cut_samples(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Piece]:
         return self._cut(blocks, hop=self.codec.hop_length, context=self.codec.encoder_context)
@@ -275,7 +264,7 @@ class Tokenizer:
     def _cut(
         self, blocks: Iterable[NDArray[Any]], *, hop: int, context: Context
     ) -> Iterator[Piece]:
-        frames = self._piece_frames
+        frames = self.piece_frames
         return cut(blocks, hop=hop, frames=frames, left=context.left, right=context.right)
 
     def _encode_pieces(
