@@ -197,7 +197,8 @@ class OnnxTokenizer:
             codes = self._encoder.run(piece.data[None])[0][0]
             wanted = codes[:num_codebooks, piece.skip : piece.skip + piece.keep]
             parts.append(wanted.astype(np.uint16))
-        return np.concatenate(parts, axis=1)
+        # In the order in which torch leaves them, so that the token files have the same bytes.
+        return np.asfortranarray(np.concatenate(parts, axis=1))
 
     def _tokens(self, codes: NDArray[np.uint16], num_samples: int, source: Source) -> Tokens:
         facts = self.manifest

@@ -46,22 +46,23 @@ class Line:
 
     def push(self, block: NDArray[Any]) -> list[NDArray[Any]]:
         """[C, n], any n -> blocks [C', m] of what is known by now."""
-        if self.ended:
-            raise VqaudioError("the stream has ended: make a new one")
         self.fed += block.shape[1]
         self.waiting = np.concatenate([self.waiting, block], axis=1)
         return self._advance()
 
     def end(self) -> list[NDArray[Any]]:
         """Blocks [C', m] of what the layers have been waiting for; nothing more may come."""
-        if self.ended:
-            raise VqaudioError("the stream has ended: make a new one")
         self.ended = True
         step = self.step
         frames = -(-self.fed // step.steps_in) + -(-step.delay // step.steps_out)
         missing = frames * step.steps_in + step.lead - self.fed
         self.waiting = np.pad(self.waiting, ((0, 0), (0, missing)))
         return self._advance()
+
+    def check_open(self) -> None:
+        """Raises VqaudioError for a stream that has ended."""
+        if self.ended:
+            raise VqaudioError("the stream has ended: make a new one")
 
     def _advance(self) -> list[NDArray[Any]]:
         outputs = []
@@ -99,6 +100,7 @@ class OnnxStreamEncoder:
 
         Raises AudioError for what is no sound, VqaudioError after `flush`.
         """
+        self._line.check_open()
         mono = as_mono(samples, self._resampler.source_rate, position=self._pushed)
         block = self._resampler.push(mono)
         self._pushed += len(mono)
@@ -109,6 +111,7 @@ class OnnxStreamEncoder:
 
         Raises AudioError when there was no sound at all, VqaudioError when it had ended.
         """
+        self._line.check_open()
         if not self._pushed:
             raise no_samples("the stream")
         last = self._line.push(self._resampler.finish()[None])
@@ -133,10 +136,12 @@ class OnnxStreamDecoder:
 
         Raises TokensError for what are no codes of this model, VqaudioError after `flush`.
         """
+        self._line.check_open()
         return _joined(self._line.push(all_levels(self._checked(codes), self._levels)))
 
     def flush(self) -> NDArray[np.float32]:
         """[S], the samples of the last frames; the stream has ended."""
+        self._line.check_open()
         if not self._line.fed:
             raise TokensError("no codes were pushed: there is nothing to decode")
         return _joined(self._line.end())
