@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -70,35 +73,54 @@ def float16(source: Path, target: Path) -> None:
 VARIANTS = {"int8": int8, "int8, products only": int8_products, "float16": float16}
 
 
-def coarser(
-    folder: Path, waveforms: Iterable[NDArray[np.float32]], threads: int
-) -> Iterable[tuple[str, float, float, float, float]]:
-    """By variant: flipped codes (1 = all), signal-to-noise ratio in dB, both real-time factors."""
-    encoder, decoder = (
-        open_session(folder / f"{name}.onnx", threads=threads) for name in ("encoder", "decoder")
+class Graphs(NamedTuple):
+    """Both directions, with float32 or with coarser numbers."""
+
+    encoder: Any
+    decoder: Any
+
+    def encode(self, waveform: NDArray[np.float32]) -> NDArray[np.int64]:
+        """[1, S] -> [1, Q, T]."""
+        codes: NDArray[np.int64] = self.encoder.run(None, {"waveform": waveform[None]})[0]
+        return codes
+
+    def decode(self, codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """[1, Q, T] -> [1, 1, S]."""
+        waveform: NDArray[np.float32] = self.decoder.run(None, {"codes": codes})[0]
+        return waveform
+
+
+def graphs(
+    folder: Path, threads: int, make: Callable[[Path, Path], object] = shutil.copy
+) -> Graphs:
+    """The graphs in `folder`, changed by `make`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        sessions = []
+        for name in ("encoder.onnx", "decoder.onnx"):
+            make(folder / name, Path(temporary) / name)
+            sessions.append(open_session(Path(temporary) / name, threads=threads))
+    return Graphs(*sessions)
+
+
+def row(
+    name: str, exact: Graphs, other: Graphs, waveforms: list[NDArray[np.float32]], rate: int
+) -> str:
+    """What `other` numbers cost and bring, as a row of the table."""
+    flipped, power, noise = [], 0.0, 0.0
+    for waveform in waveforms:
+        codes = exact.encode(waveform)
+        flipped.append((codes != other.encode(waveform)).ravel())
+        sound = exact.decode(codes)
+        power += float(np.square(sound).sum())
+        noise += float(np.square(sound - other.decode(codes)).sum())
+    sound = np.resize(np.concatenate(waveforms, axis=1), (1, SECONDS * rate))
+    codes = exact.encode(sound)
+    encode, decode = best(lambda: other.encode(sound)), best(lambda: other.decode(codes))
+    return (
+        f"| {name} | {100 * np.concatenate(flipped).mean():.1f} % "
+        f"| {10 * np.log10(power / noise):.0f} dB "
+        f"| {SECONDS / encode:.0f} x real time | {SECONDS / decode:.0f} x real time |"
     )
-    codes = [encoder.run(None, {"waveform": one[None]})[0] for one in waveforms]
-    sounds = [decoder.run(None, {"codes": one})[0] for one in codes]
-    for name, make in VARIANTS.items():
-        with tempfile.TemporaryDirectory() as temporary:
-            graphs = []
-            for graph in ("encoder", "decoder"):
-                make(folder / f"{graph}.onnx", Path(temporary) / f"{graph}.onnx")
-                graphs.append(open_session(Path(temporary) / f"{graph}.onnx", threads=threads))
-        other_codes = [graphs[0].run(None, {"waveform": one[None]})[0] for one in waveforms]
-        flipped = [(a != b).ravel() for a, b in zip(codes, other_codes, strict=True)]
-        other_sounds = [graphs[1].run(None, {"codes": one})[0] for one in codes]
-        noise = [np.square(a - b).sum() for a, b in zip(sounds, other_sounds, strict=True)]
-        ratio = sum(np.square(one).sum() for one in sounds) / sum(noise)
-        frames = codes[0][..., :500]
-        sound = np.resize(np.concatenate(waveforms, axis=1), (1, 1, SECONDS * 16_000))
-        yield (
-            name,
-            float(np.concatenate(flipped).mean()),
-            10 * float(np.log10(ratio)),
-            SECONDS / best(lambda: graphs[0].run(None, {"waveform": sound})),
-            SECONDS * frames.shape[2] / 500 / best(lambda: graphs[1].run(None, {"codes": frames})),
-        )
 
 
 def main() -> None:
@@ -127,19 +149,16 @@ def main() -> None:
     }
     print("\n| runtime | encode | decode | start |\n|---|---|---|---|")
     for (name, option), one in zip(options.items(), (reference, exported), strict=True):
-        encode = SECONDS / best(lambda one=one: one.encode(sound))
-        decode = SECONDS / best(lambda one=one: one.decode(tokens))
+        encode = SECONDS / best(partial(one.encode, sound))
+        decode = SECONDS / best(partial(one.decode, tokens))
         seconds = start(option, sound, rate)
         print(f"| {name} | {encode:.0f} x real time | {decode:.0f} x real time | {seconds:.1f} s |")
 
     print("\n| numbers | codes flipped | samples | encode | decode |\n|---|---|---|---|---|")
-    for name, flipped, ratio, encode, decode in coarser(
-        arguments.exported, waveforms, arguments.threads
-    ):
-        print(
-            f"| {name} | {100 * flipped:.1f} % | {ratio:.0f} dB | {encode:.0f} x real time "
-            f"| {decode:.0f} x real time |"
-        )
+    exact = graphs(arguments.exported, arguments.threads)
+    for name, make in VARIANTS.items():
+        other = graphs(arguments.exported, arguments.threads, make)
+        print(row(name, exact, other, waveforms, rate))
 
 
 if __name__ == "__main__":

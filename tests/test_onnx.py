@@ -21,16 +21,16 @@ from test_tokenizer import sound
 from vqaudio import AudioError, ModelError, Tokenizer, Tokens, TokensError, VqaudioError
 from vqaudio.checkpoint import Model, find_model, load_model, save_model
 from vqaudio.codec import Codec, CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
-
-for name in ("onnx", "onnxruntime", "onnxscript"):
-    pytest.importorskip(name, reason=f"{name} is not installed: pip install vqaudio[onnx]")
-
 from vqaudio.onnx import exporting
 from vqaudio.onnx.checking import Check, check, refuse
 from vqaudio.onnx.codebooks import FrozenCodebook
 from vqaudio.onnx.exporting import export_onnx
 from vqaudio.onnx.graphs import with_onnx_parts
 from vqaudio.onnx.runtime import OnnxTokenizer
+from vqaudio.onnx.spectra import Fold
+
+for name in ("onnx", "onnxruntime", "onnxscript"):
+    pytest.importorskip(name, reason=f"{name} is not installed: pip install vqaudio[onnx]")
 
 ROOT = Path(__file__).parent.parent
 RATE, HOP = 16_000, 32
@@ -266,10 +266,10 @@ def test_a_folder_that_exists_is_refused(exported: Exported) -> None:
 def test_nothing_is_left_of_an_export_that_fails(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def encoder_for_all(_: object, path: Path) -> None:
+    def write_graph(_: object, path: Path) -> None:
         shutil.copy(exported.folder / path.name, path)
 
-    monkeypatch.setattr(exporting, "write_graph", encoder_for_all)
+    monkeypatch.setattr(exporting, "write_graph", write_graph)
     (tmp_path / "other").mkdir()
     other = tiny_model("frames", tmp_path / "other", causal=True)  # not what the graphs compute
     before = listing(tmp_path)
@@ -317,6 +317,16 @@ def test_frozen_codebooks_are_the_codebooks(kind: str, tmp_path: Path) -> None:
         assert torch.equal(frozen.encode(x), codes)
         torch.testing.assert_close(frozen.decode(codes), book.decode(codes))
         assert not frozen.decode(torch.tensor([-1])).any()
+
+
+@pytest.mark.parametrize("length", [2, 3, 8, 9])
+def test_folded_windows_give_the_spectrum(length: int) -> None:
+    windows, fold = torch.randn(5, length), Fold(length)
+    even, odd = fold.fold(windows)
+    spectrum = torch.fft.rfft(windows)
+    torch.testing.assert_close(even @ fold.cos, spectrum.real)
+    torch.testing.assert_close(odd @ -fold.sin, spectrum.imag)
+    torch.testing.assert_close(fold.unfold(*fold.fold(windows))[:, 0], windows[:, 0])
 
 
 @pytest.mark.parametrize("causal", [False, True])

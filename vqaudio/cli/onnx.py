@@ -67,4 +67,4 @@ def export_onnx(
     from vqaudio.onnx.exporting import export_onnx as run
 
     found = run(find_model(model), folder, speech=check, force=force, progress=say)
-    say("\n".join([*found.lines(), f"{folder}: as exact as that"]))
+    say("\n".join([*found.lines(), f"{folder}: four graphs and model.json"]))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,9 @@ MAX_CODES = 1000
 MAX_SAMPLES = 1e-4
 """Largest difference between samples; full scale is 1."""
 
-PUSHES = (1, 160, 4000, 37, 1600)
-"""Samples that are pushed at once, in turns."""
+SAMPLES_AT_ONCE = (1, 160, 8000, 37, 1600)
+FRAMES_AT_ONCE = (1, 25, 2)
+"""What is pushed into the streams at once, in turns."""
 
 
 class Check(NamedTuple):
@@ -76,10 +78,8 @@ def check(
     tokenizer: Tokenizer, exported: OnnxTokenizer, waveforms: Iterable[NDArray[np.float32]]
 ) -> Check:
     """Compare `exported` with the `tokenizer` it was made of, on waveforms [1, S]."""
-    all_of_them = [_check_one(tokenizer, exported, waveform) for waveform in waveforms]
-    seconds, codes, flipped, stream_flipped, samples, stream_samples = zip(
-        *all_of_them, strict=True
-    )
+    checks = [_check_one(tokenizer, exported, waveform) for waveform in waveforms]
+    seconds, codes, flipped, stream_flipped, samples, stream_samples = zip(*checks, strict=True)
     return Check(
         sum(seconds),
         sum(codes),
@@ -121,18 +121,24 @@ def _check_one(
 
 def _stream_codes(exported: OnnxTokenizer, waveform: NDArray[np.float32]) -> NDArray[np.uint16]:
     stream = exported.stream_encoder()
-    parts, place, turn = [], 0, 0
-    while place < waveform.shape[1]:
-        size = PUSHES[turn % len(PUSHES)]
-        parts.append(stream.push(waveform[0, place : place + size]))
-        place, turn = place + size, turn + 1
+    parts = [stream.push(block) for block in _blocks(waveform, SAMPLES_AT_ONCE)]
     return np.concatenate([*parts, stream.flush()], axis=1)
 
 
 def _stream_samples(exported: OnnxTokenizer, tokens: Tokens) -> NDArray[np.float32]:
     stream = exported.stream_decoder()
-    parts = [stream.push(tokens.codes[:, [frame]]) for frame in range(tokens.num_frames)]
+    parts = [stream.push(block) for block in _blocks(tokens.codes, FRAMES_AT_ONCE)]
     return np.concatenate([*parts, stream.flush()])[: tokens.num_samples]
+
+
+def _blocks(whole: NDArray[Any], sizes: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """[C, n] -> [C, sizes[0]], [C, sizes[1]]... and from the first size on again."""
+    place = 0
+    for size in cycle(sizes):
+        if place >= whole.shape[1]:
+            return
+        yield whole[:, place : place + size]
+        place += size
 
 
 def _differing(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> int:
