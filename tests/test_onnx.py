@@ -263,6 +263,14 @@ def test_a_folder_that_exists_is_refused(exported: Exported) -> None:
     assert "exists: give another name" in refused("export-onnx", model, exported.folder)
 
 
+def test_a_check_without_recordings_is_refused_at_once(exported: Exported, tmp_path: Path) -> None:
+    model = exported.folder.parent / "model.safetensors"
+    assert "holds no audio file" in refused(
+        "export-onnx", model, tmp_path / "out", "--check", tmp_path
+    )
+    assert listing(tmp_path) == {}
+
+
 def test_nothing_is_left_of_an_export_that_fails(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,7 +307,12 @@ def test_force_replaces_the_graphs(
 def test_what_is_more_than_rounding_is_refused() -> None:
     good = Check(10.0, 10_000, 10, 10, 9e-5, 9e-5)
     refuse(good)
-    for bad in ({"flipped": 11}, {"stream_flipped": 11}, {"samples": 2e-4}, {"samples": np.nan}):
+    for bad in (
+        {"flipped": 11},
+        {"stream_flipped": 11},
+        {"samples": 2e-4},
+        {"stream_samples": np.inf},
+    ):
         with pytest.raises(ModelError):
             refuse(good._replace(**bad))
 

@@ -70,8 +70,8 @@ def example_speech(sample_rate: int) -> NDArray[np.float32]:
 
 def recordings(folder: Path, sample_rate: int) -> Iterable[NDArray[np.float32]]:
     """[1, S] of each sound file below `folder`; raises AudioError where there are none."""
-    for path in audio.find_audio(folder):
-        yield audio.read(path, sample_rate=sample_rate).waveform
+    paths = audio.find_audio(folder)
+    return (audio.read(path, sample_rate=sample_rate).waveform for path in paths)
 
 
 def check(
@@ -146,4 +146,6 @@ def _differing(a: NDArray[np.uint16], b: NDArray[np.uint16]) -> int:
 
 
 def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    return float(np.abs(a - b).max()) if a.shape == b.shape else np.inf
+    if a.shape != b.shape or not np.isfinite(a - b).all():
+        return np.inf
+    return float(np.abs(a - b).max())

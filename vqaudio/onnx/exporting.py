@@ -38,12 +38,15 @@ def export_onnx(
     export. `progress` is told what is being done.
 
     Raises ModelError when the graphs do not compute what the model does, or packages are missing;
-    VqaudioError when the folder exists or cannot be written. Nothing is left then.
+    VqaudioError when the folder exists or cannot be written; AudioError for `speech` without
+    recordings. Nothing is left then.
     """
     check_packages()
     if not force and folder.exists():
         raise VqaudioError(f"{folder} exists: give another name, or --force to replace its graphs")
     tokenizer = Tokenizer(model, device=find_device("cpu"))
+    rate = tokenizer.sample_rate
+    sound = [example_speech(rate)] if speech is None else recordings(speech, rate)
     with _folder(folder) as temporary:
         levels = len(model.codec.codebook_sizes)
         sides = encoder_side(model.codec, levels), decoder_side(model.codec, levels)
@@ -53,8 +56,6 @@ def export_onnx(
         facts = _manifest(tokenizer, *sides, folder=temporary)
         (temporary / NAME).write_text(facts.to_json(), encoding="utf-8")
         progress("check")
-        rate = tokenizer.sample_rate
-        sound = [example_speech(rate)] if speech is None else recordings(speech, rate)
         found = check(tokenizer, OnnxTokenizer(temporary), sound)
         refuse(found)
     return found
