@@ -36,6 +36,9 @@ class Pipe(io.BytesIO):
     def seekable(self) -> bool:
         return False
 
+    def peek(self, size: int) -> bytes:
+        return self.getvalue()[self.tell() :][:size]
+
 
 class Terminal(io.TextIOWrapper):
     def isatty(self) -> bool:

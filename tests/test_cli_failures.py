@@ -103,7 +103,9 @@ def test_folders_without_what_is_looked_for(here: Path) -> None:
     before = listing(here)
     assert "nothing holds no audio file" in refused("tokenize", "nothing")
     assert "nothing holds no audio file" in refused("tokenize", "nothing", "--out", "tokens")
-    assert "nothing holds no token file (.npz or .json or .vqa)" in refused("detokenize", "nothing")
+    assert "nothing holds no token file (.npz or .json or .vqa or .vqs)" in refused(
+        "detokenize", "nothing"
+    )
     assert "out.wav is one file, but several" in refused("reconstruct", "nothing", "out.wav")
     assert "nothing holds no audio file" in refused("reconstruct", "nothing", "out")
     assert listing(here) == before

@@ -24,6 +24,8 @@ from vqaudio.layers import (
     Conv1d,
     ConvNeXtBlock,
     ConvTranspose1d,
+    Flow,
+    FrameConv1d,
     FrameNorm,
     Span,
     SpectralAnalysis,
@@ -52,6 +54,27 @@ FRAMES = FramesConfig(hop_length=6, window_length=24, width=8, encoder_blocks=2,
 WAVEFORM = WaveformConfig(family="waveform", strides=(2, 3), width=2)
 
 
+class StepsLast(nn.Module):
+    """A layer whose channels are last, [B, T, C], as one whose steps are."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor, lengths: Any = None) -> Tensor:
+        if isinstance(self.layer, SpectralAnalysis):
+            return torch.cat(self.layer(x, lengths), dim=-1).transpose(1, 2)
+        y = self.layer(x.transpose(1, 2), lengths)
+        return y if isinstance(self.layer, SpectralSynthesis) else y.transpose(1, 2)
+
+    def needs(self, span: Span) -> Span:
+        return self.layer.needs(span)
+
+
+def frame_conv(kernel_size: int, groups: int) -> Callable[[bool], nn.Module]:
+    return lambda causal: StepsLast(FrameConv1d(4, 4, kernel_size, groups=groups, causal=causal))
+
+
 def conv(kernel_size: int, **options: Any) -> Callable[[bool], nn.Module]:
     return lambda causal: Conv1d(2, 3, kernel_size, causal=causal, **options)
 
@@ -61,11 +84,15 @@ def transposed(stride: int) -> Callable[[bool], nn.Module]:
 
 
 def analysis(window: int, hop: int) -> Callable[[bool], nn.Module]:
-    return lambda causal: SpectralAnalysis(window_length=window, hop_length=hop, causal=causal)
+    return lambda causal: StepsLast(
+        SpectralAnalysis(window_length=window, hop_length=hop, causal=causal)
+    )
 
 
 def synthesis(window: int, hop: int) -> Callable[[bool], nn.Module]:
-    return lambda causal: SpectralSynthesis(window_length=window, hop_length=hop, causal=causal)
+    return lambda causal: StepsLast(
+        SpectralSynthesis(window_length=window, hop_length=hop, causal=causal)
+    )
 
 
 CONVS = {
@@ -90,7 +117,9 @@ LAYERS = {
     "synthesis 16/4": Case(synthesis(16, 4), 18, up=4, lookahead=3),
     "synthesis 15/5": Case(synthesis(15, 5), 16, up=5, lookahead=2),
     "synthesis 6/3": Case(synthesis(6, 3), 8, up=3, lookahead=1),
-    "ConvNeXt": Case(lambda causal: ConvNeXtBlock(2, kernel_size=5, causal=causal), 2),
+    "frame conv 7": Case(frame_conv(7, 1), 4),
+    "frame conv 4, each channel": Case(frame_conv(4, 4), 4),
+    "ConvNeXt": Case(lambda causal: StepsLast(ConvNeXtBlock(2, kernel_size=5, causal=causal)), 2),
     "unit": Case(lambda causal: ResidualUnit(2, dilation=3, causal=causal), 2),
     "down": Case(lambda causal: DownStage(2, stride=3, causal=causal), 2, down=3),
     "up": Case(lambda causal: UpStage(2, stride=3, causal=causal), 4, up=3),
@@ -214,6 +243,39 @@ def test_an_item_is_the_same_alone_and_among_longer_ones(name: str, causal: bool
         torch.testing.assert_close(own, alone, rtol=1e-4, atol=1e-5)
 
 
+# Parts
+
+
+@torch.no_grad()
+@CAUSAL
+@pytest.mark.parametrize("name", ALL)
+def test_in_parts_it_is_what_the_whole_gives(name: str, causal: bool) -> None:
+    """Two sequences, the second of which begins later and ends earlier; what lies outside is
+    garbage, and must not be heard."""
+    case = ALL[name]
+    layer = case.make(causal)
+    lengths, offsets = [29, 13], [0, 2 * case.down]
+    sounds = [torch.randn(1, case.channels, length) for length in lengths]
+    inputs = 1e3 * torch.randn(2, case.channels, 150 * case.down)
+    for row, sound, offset in zip(inputs, sounds, offsets, strict=True):
+        row[:, offset : offset + sound.shape[-1]] = sound[0]
+    states: list[Tensor] = []
+    outputs = []
+    position = 0
+    for periods in (1, 3, 2, 10, 4, 130):
+        x = inputs[..., position : position + periods * case.down]
+        start = position - torch.tensor(offsets)
+        flow = Flow(states, start=start, stop=torch.tensor(lengths))
+        outputs.append(layer(x, flow))
+        states = flow.left_behind
+        position += x.shape[-1]
+    together = torch.cat(outputs, dim=-1)
+    for row, sound, offset in zip(together, sounds, offsets, strict=True):
+        first = offset // case.down * case.up + flow.lag
+        found = row[:, first : first + case.steps(sound.shape[-1])]
+        torch.testing.assert_close(found, layer(sound)[0], rtol=1e-4, atol=1e-5)
+
+
 # Spectra
 
 
@@ -235,7 +297,7 @@ def analyse_slowly(samples: Tensor, window: int, hop: int, start: int) -> Tensor
 @pytest.mark.parametrize(("window", "hop"), [(16, 4), (15, 4), (12, 12)])
 def test_analysis_by_its_definition(window: int, hop: int, causal: bool) -> None:
     layer = SpectralAnalysis(window_length=window, hop_length=hop, causal=causal)
-    assert layer.num_features == 3 * (window // 2 + 1)
+    assert layer.num_bins == window // 2 + 1
     samples = torch.randn(43)
     start = hop - window if causal else -((window - hop) // 2)
     spectrum = analyse_slowly(samples, window, hop, start)
@@ -245,8 +307,8 @@ def test_analysis_by_its_definition(window: int, hop: int, causal: bool) -> None
         spectrum.real / magnitude**0.7,
         spectrum.imag / magnitude**0.7,
     ]
-    found = layer(samples[None, None])[0]
-    torch.testing.assert_close(found, torch.cat(expected).float(), rtol=1e-4, atol=1e-4)
+    for found, wanted in zip(layer(samples[None, None]), expected, strict=True):
+        torch.testing.assert_close(found[0].T, wanted.float(), rtol=1e-4, atol=1e-4)
 
 
 @CAUSAL
@@ -255,14 +317,15 @@ def test_a_sine_of_full_scale_has_magnitude_one(frequency: int, causal: bool) ->
     layer = SpectralAnalysis(window_length=32, hop_length=8, causal=causal)
     n = torch.arange(320, dtype=torch.float64)
     x = torch.sin(2 * math.pi * frequency * n / 32 + 0.3).float()
-    level, real, imaginary = layer(x[None, None])[0, :, 4:-4].chunk(3)
+    level, real, imaginary = (part[0, 4:-4].T for part in layer(x[None, None]))
     torch.testing.assert_close(level[frequency], torch.full((32,), 2.0), rtol=0, atol=1e-4)
     power = (real**2 + imaginary**2)[frequency]
     torch.testing.assert_close(power, torch.ones(32), rtol=0, atol=1e-3)
     assert (level.argmax(dim=0) == frequency).all()
     silence = layer(torch.zeros(1, 1, 320))
-    torch.testing.assert_close(silence[0, :17], torch.full((17, 40), (math.log(1e-5) + 6) / 3))
-    assert not silence[0, 17:].any()
+    torch.testing.assert_close(silence.level, torch.full((1, 40, 17), (math.log(1e-5) + 6) / 3))
+    assert not silence.real.any()
+    assert not silence.imaginary.any()
 
 
 def synthesise_slowly(level: Tensor, phase: Tensor, window: int, hop: int, start: int) -> Tensor:
@@ -292,7 +355,7 @@ def test_synthesis_by_its_definition(window: int, hop: int, causal: bool) -> Non
     assert layer.num_features == 2 * bins
     level, phase = torch.randn(bins, 7), 3 * torch.randn(bins, 7)
     start = hop - window if causal else -((window - hop) // 2)
-    found = layer(torch.cat([level, phase])[None])[0, 0]
+    found = layer(torch.cat([level, phase]).T[None])[0, 0]
     expected = synthesise_slowly(level, phase, window, hop, start)
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
 
@@ -306,12 +369,12 @@ def test_a_sine_is_synthesised_up_to_both_ends(causal: bool) -> None:
     level[frequency] = 0.0
     phase = (2 * math.pi * frequency * starts / 32).expand(17, frames)
     lengths = torch.tensor([6, 2, 1])
-    batch = torch.cat([level, phase]).expand(3, -1, -1)
+    batch = torch.cat([level, phase]).T.expand(3, -1, -1)
     cosine = torch.cos(2 * math.pi * frequency * torch.arange(48) / 32)
     for found, length in zip(layer(batch, lengths)[:, 0], lengths.tolist(), strict=True):
         torch.testing.assert_close(found[: 8 * length], cosine[: 8 * length], rtol=0, atol=1e-4)
     # An untrained network may ask for anything: 40 dB over full scale is what it gets.
-    assert layer(torch.full((1, 34, 3), 1e4)).abs().max() < 100.0 * 17 + 1
+    assert layer(torch.full((1, 3, 34), 1e4)).abs().max() < 100.0 * 17 + 1
 
 
 def test_frame_norm_knows_one_frame_at_a_time() -> None:

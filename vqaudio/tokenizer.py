@@ -22,7 +22,7 @@ from vqaudio.codec import Codec, Context
 from vqaudio.errors import ModelError
 from vqaudio.pieces import Piece, cut
 from vqaudio.streaming import StreamDecoder, StreamEncoder, decoder_side, encoder_side
-from vqaudio.tokens import Source, Tokens
+from vqaudio.tokens import Source, StreamReader, Tokens
 from vqaudio.tokens.fitting import check_levels, check_model
 
 PIECE_SECONDS = 10.0
@@ -243,7 +243,7 @@ class Tokenizer:
             stream.restore(resume)
         return stream
 
-    def check_model(self, tokens: Tokens) -> None:
+    def check_model(self, tokens: Tokens | StreamReader) -> None:
         """Raises TokensError when another model made `tokens`."""
         codec = self.codec
         check_model(

@@ -4,6 +4,7 @@ reading     files and pipes -> checked, downmixed, resampled blocks, in constant
 ahead       blocks read by another thread, beside the model
 parts       a part of a file, found by seeking
 decoding    libsndfile first, PyAV for the rest
+piping      wav through pipes, as it comes
 ogg         where libsndfile may jump to in one
 resampling  one streaming resampler for files and arrays
 writing     16-bit wav, flac and ogg, whole or not at all
@@ -16,6 +17,7 @@ from vqaudio.audio.arrays import as_mono, as_waveform
 from vqaudio.audio.decoding import AudioInfo
 from vqaudio.audio.finding import AUDIO_SUFFIXES, find_audio
 from vqaudio.audio.parts import read_part
+from vqaudio.audio.piping import PipedWavWriter
 from vqaudio.audio.reading import Audio, AudioStream, info, read, read_blocks
 from vqaudio.audio.resampling import Resampler, resample
 from vqaudio.audio.writing import WRITE_FORMATS, AudioWriter, write, write_blocks
@@ -27,6 +29,7 @@ __all__ = [
     "AudioInfo",
     "AudioStream",
     "AudioWriter",
+    "PipedWavWriter",
     "Resampler",
     "as_mono",
     "as_waveform",

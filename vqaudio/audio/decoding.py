@@ -17,13 +17,14 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
 from vqaudio.audio.ogg import last_page_start, opus_begins_at_zero
+from vqaudio.audio.piping import STREAMED_SIZE, Replay, open_piped_wav
 from vqaudio.errors import AudioError
 
 Source = str | os.PathLike[str] | IO[bytes]
@@ -36,10 +37,6 @@ RAW_FORMATS = {".g722": "g722"}
 
 # How libsndfile notes that the samples of a wav, aiff, w64 or au end too early.
 SHORTFALL = re.compile(r"^\s*(?:data|SSND|riff|Data Size)\s*: (\d+) \(should be (\d+)\)", re.M)
-
-# Sizes from here on stand in headers that were written before the size was known (a recording
-# that was piped); libsndfile then reads to the end, and so do we.
-STREAMED_SIZE = 0x7FFF_0000
 
 # Samples to decode, and drop, before those that are wanted after a jump. An mp3 frame uses bits of
 # earlier frames: of the last 511 bytes, up to 11 frames of 576 or 7 of 1,152 at the lowest
@@ -83,6 +80,13 @@ def open_audio(source: Source) -> Iterator[Decoder]:
         AudioError: nothing there, empty, or not audio; while iterating, damaged.
     """
     with ExitStack() as stack:
+        if not isinstance(source, (str, os.PathLike)) and not source.seekable():
+            pipe = Replay(source)
+            if (piped := open_piped_wav(pipe)) is not None:
+                info = AudioInfo(piped.sample_rate, piped.num_channels, piped.num_samples)
+                yield Decoder(pipe.name, info, piped.blocks)
+                return
+            source = cast(IO[bytes], pipe)
         name, file, handle = stack.enter_context(_open_file(source))
         raw_format = RAW_FORMATS.get(Path(name).suffix.lower())
         refusal = f"{raw_format} has no header"

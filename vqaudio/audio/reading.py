@@ -49,13 +49,14 @@ def read(source: Source, *, sample_rate: int | None = None) -> Audio:
 
 
 def read_blocks(
-    source: Source, *, sample_rate: int | None = None, block_seconds: float = 10.0
+    source: Source, *, sample_rate: int | None = None, block_seconds: float | None = 10.0
 ) -> AudioStream:
     """A file as blocks [n], mono float32, at `sample_rate` Hz (None keeps the file's own).
 
-    All blocks last `block_seconds`, the last one is shorter or equal. Memory does not grow with the
-    file, and the samples do not depend on the block length. A binary file is read from its
-    beginning; a pipe (standard input) is copied to a temporary file first.
+    All blocks last `block_seconds`, the last one is shorter or equal; None gives blocks as they
+    come, none of them empty. Memory does not grow with the file, and the samples do not depend on
+    the block length. A binary file is read from its beginning; of a pipe (standard input) 16- and
+    32-bit wav is read as it comes, all else copied to a temporary file first.
 
     Raises:
         AudioError: missing, empty or no audio, at once; damaged, not finite or far out of range,
@@ -75,7 +76,9 @@ class AudioStream:
     source_num_samples: int  # decoded so far, per channel at the source rate
     num_samples: int  # emitted so far; at the end ceil(source_num_samples * rate / source rate)
 
-    def __init__(self, source: Source, *, sample_rate: int | None, block_seconds: float) -> None:
+    def __init__(
+        self, source: Source, *, sample_rate: int | None, block_seconds: float | None
+    ) -> None:
         with ExitStack() as stack:
             decoder = stack.enter_context(open_audio(source))
             self.source = decoder.info
@@ -89,11 +92,12 @@ class AudioStream:
                 if sample_rate is None
                 else check_sample_rate(sample_rate, "the sample rate asked for")
             )
-            if not block_seconds > 0:
-                raise AudioError(f"block_seconds is {block_seconds}; it must be above 0")
-            block_size = max(1, round(block_seconds * self.sample_rate))
             self.source_num_samples = self.num_samples = 0
-            self._blocks = _cut(self._decode(decoder), block_size)
+            self._blocks = self._decode(decoder)
+            if block_seconds is not None:
+                if not block_seconds > 0:
+                    raise AudioError(f"block_seconds is {block_seconds}; it must be above 0")
+                self._blocks = _cut(self._blocks, max(1, round(block_seconds * self.sample_rate)))
             self._files = stack.pop_all()
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
@@ -129,10 +133,12 @@ class AudioStream:
         for block in decoder.blocks(0, None):
             check_samples(block, decoder.name, self.source_num_samples, self.source.sample_rate)
             self.source_num_samples += len(block)
-            yield resampler.push(downmix(block))
+            if len(resampled := resampler.push(downmix(block))):
+                yield resampled
         if self.source_num_samples == 0:
             raise no_samples(decoder.name)
-        yield resampler.finish()
+        if len(resampled := resampler.finish()):
+            yield resampled
 
 
 def _cut(pieces: Iterable[NDArray[np.float32]], size: int) -> Iterator[NDArray[np.float32]]:

@@ -145,11 +145,8 @@ class AudioWriter:
         if self._sound.format == "WAV" and self.num_samples + len(block) > WAV_MAX_SAMPLES:
             raise AudioError(f"cannot write {self.path}: a wav ends at 4 GiB; write .flac instead")
         self.num_clipped += int(np.count_nonzero(np.abs(block) > 1))
-        # Here and not in libsndfile, which truncates: half a step of bias, and files that change
-        # when they are read and written again.
-        integers = np.clip(np.rint(block * 32768.0), -32768, 32767).astype(np.int16)
         try:
-            self._sound.write(integers)
+            self._sound.write(to_int16(block))
         except (soundfile.SoundFileError, AssertionError) as error:  # it asserts complete writes
             raise self._failed(error) from error
         self.num_samples += len(block)
@@ -178,6 +175,16 @@ class AudioWriter:
         text = str(getattr(error, "error_string", error or "")).strip().rstrip(".")
         reason = text or "the file is incomplete"
         return AudioError(f"cannot write {self.path}: {reason}{guess}")
+
+
+def to_int16(block: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Rounded and clipped.
+
+    Here and not in libsndfile, which truncates: half a step of bias, and files that change when
+    they are read and written again.
+    """
+    integers: NDArray[np.int16] = np.rint(block * 32768.0).clip(-32768, 32767).astype(np.int16)
+    return integers
 
 
 def _is_refusal(error: soundfile.SoundFileError) -> bool:

@@ -25,8 +25,9 @@ from vqaudio.cli.entropy import (
 from vqaudio.cli.evaluate import compare, evaluate, usage
 from vqaudio.cli.export import detokenize_export, export, verify
 from vqaudio.cli.huggingface import bpe, text_tokenizer
-from vqaudio.cli.jobs import STDIO, Job, plan_jobs, report, run_jobs, say
-from vqaudio.cli.onnx import Runtime, RuntimeOption, export_onnx, load_for
+from vqaudio.cli.jobs import STDIO, Job, note, plan_jobs, report, run_jobs, say
+from vqaudio.cli.live import detokenize_live, is_live, tokenize_live
+from vqaudio.cli.onnx import Runtime, RuntimeOption, export_onnx, load_for, load_live
 from vqaudio.cli.options import Device, DeviceOption, ForceOption, LevelsOption, ModelOption
 from vqaudio.cli.prior import prior
 from vqaudio.cli.probe import probe
@@ -52,6 +53,7 @@ class TokenFormat(str, Enum):
     npz = "npz"
     json = "json"
     vqa = "vqa"
+    vqs = "vqs"
 
 
 def main() -> None:
@@ -83,7 +85,8 @@ def tokenize(
     model: ModelOption = None,
     levels: LevelsOption = None,
     format_: Annotated[
-        TokenFormat | None, typer.Option("--format", help="Of the token files; npz without it.")
+        TokenFormat | None,
+        typer.Option("--format", help="Of the token files; npz without it, from - to - vqs."),
     ] = None,
     coder: CoderOption = None,
     runtime: RuntimeOption = Runtime.torch,
@@ -94,6 +97,10 @@ def tokenize(
     from vqaudio.audio import find_audio
     from vqaudio.tokens import FORMATS
 
+    if inputs == [STDIO] and out in (None, STDIO) and format_ in (None, TokenFormat.vqs):
+        refuse_coder(coder, [Job(STDIO, STDIO)], ".vqs")
+        note(tokenize_live(load_live(runtime, model, device), levels))
+        return
     suffix = f".{(format_ or TokenFormat.npz).value}"
     other_suffixes = {*FORMATS} - {suffix}
     if format_ and out and out.suffix.lower() in other_suffixes and not os.path.isdir(out):
@@ -142,6 +149,9 @@ def detokenize(
 
     if holds_rows(inputs[0]):
         detokenize_export(inputs, out, model=model, device=device, force=force)
+        return
+    if inputs == [STDIO] and out in (None, STDIO) and is_live():
+        note(detokenize_live(load_live(runtime, model, device)))
         return
     jobs = plan_jobs(
         inputs, out, suffix=".wav", suffixes=tuple(WRITE_FORMATS), find=find_token_files

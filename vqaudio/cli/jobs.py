@@ -106,7 +106,7 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job], str], *, force: bool, ve
                 report(error)
             else:
                 # Standard output may be the result itself.
-                print(line, file=sys.stderr) if job.target == STDIO else say(line)
+                note(line) if job.target == STDIO else say(line)
     if failed:
         if len(jobs) > 1:
             print(f"vqaudio: {failed} of {len(jobs)} files failed", file=sys.stderr)
@@ -122,6 +122,11 @@ def refuse_to_overwrite(path: Path, *, force: bool) -> None:
 def say(text: str) -> None:
     """A result, on standard output at once, so that a full disk or a closed pipe shows here."""
     print(text, flush=True)
+
+
+def note(text: str) -> None:
+    """A result where standard output is the result itself."""
+    print(text, file=sys.stderr)
 
 
 def report(error: VqaudioError) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.codec.config import FramesConfig
 from vqaudio.layers import (
-    Conv1d,
     ConvNeXtBlock,
+    FrameConv1d,
     FrameNorm,
     Lengths,
     Span,
@@ -37,16 +38,20 @@ class FramesEncoder(nn.Module):
         self.analysis = SpectralAnalysis(
             window_length=config.window_length, hop_length=config.hop_length, causal=causal
         )
-        self.widen = nn.Conv1d(self.analysis.num_features, config.width, 1)
+        self.widen = nn.Conv1d(3 * self.analysis.num_bins, config.width, 1)
         self.blocks = _blocks(config.encoder_blocks, config.width, causal)
         self.project = nn.Sequential(FrameNorm(), nn.Linear(config.width, dim))
 
     def forward(self, waveform: Tensor, num_samples: Lengths = None) -> Tensor:
-        x = self.widen(self.analysis(waveform, num_samples))
+        spectra = self.analysis(waveform, num_samples)
         frames = shorter(num_samples, self.analysis.hop_length)
+        # One by one: side by side, as one matrix, they would have to be copied first.
+        level, real, imaginary = self.widen.weight[..., 0].chunk(3, dim=1)
+        x = F.linear(spectra.level, level, self.widen.bias)
+        x = x + F.linear(spectra.real, real) + F.linear(spectra.imaginary, imaginary)
         for block in self.blocks:
             x = block(x, frames)
-        latents: Tensor = self.project(x.transpose(1, 2)).transpose(1, 2)
+        latents: Tensor = self.project(x).transpose(1, 2)
         return latents
 
     def needs(self, span: Span) -> Span:
@@ -62,7 +67,7 @@ class FramesDecoder(nn.Module):
         self.synthesis = SpectralSynthesis(
             window_length=config.window_length, hop_length=config.hop_length, causal=causal
         )
-        self.widen = Conv1d(dim, width, 7, causal=causal)
+        self.widen = FrameConv1d(dim, width, 7, causal=causal)
         self.blocks = _blocks(config.decoder_blocks, width, causal)
         head = nn.Linear(width, self.synthesis.num_features)
         # The first magnitudes are those of quiet speech, the first phases anything.
@@ -72,11 +77,10 @@ class FramesDecoder(nn.Module):
         self.project = nn.Sequential(FrameNorm(), head)
 
     def forward(self, latents: Tensor, num_frames: Lengths = None) -> Tensor:
-        x = self.widen(latents, num_frames)
+        x = self.widen(latents.transpose(1, 2), num_frames)
         for block in self.blocks:
             x = block(x, num_frames)
-        spectra = self.project(x.transpose(1, 2)).transpose(1, 2)
-        waveform: Tensor = self.synthesis(spectra, num_frames)
+        waveform: Tensor = self.synthesis(self.project(x), num_frames)
         return waveform
 
     def needs(self, span: Span) -> Span:

@@ -13,21 +13,23 @@ Every layer that looks along time keeps four promises, on which the token contra
   latency and the context of a chunk follow from it; nobody guesses them.
 """
 
-from vqaudio.layers.conv import Conv1d, ConvTranspose1d
+from vqaudio.layers.conv import Conv1d, ConvTranspose1d, FrameConv1d
 from vqaudio.layers.convnext import ConvNeXtBlock, FrameNorm
 from vqaudio.layers.edges import Flow, Lengths, longer, shorter
 from vqaudio.layers.span import Layer, Span, needs_through
-from vqaudio.layers.stft import SpectralAnalysis, SpectralSynthesis
+from vqaudio.layers.stft import Spectra, SpectralAnalysis, SpectralSynthesis
 
 __all__ = [
     "Conv1d",
     "ConvNeXtBlock",
     "ConvTranspose1d",
     "Flow",
+    "FrameConv1d",
     "FrameNorm",
     "Layer",
     "Lengths",
     "Span",
+    "Spectra",
     "SpectralAnalysis",
     "SpectralSynthesis",
     "longer",

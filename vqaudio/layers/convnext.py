@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vqaudio.layers.conv import Conv1d
+from vqaudio.layers.conv import FrameConv1d
 from vqaudio.layers.edges import Lengths
 from vqaudio.layers.span import Span
 
@@ -28,7 +28,7 @@ class FrameNorm(nn.Module):
 
 
 class ConvNeXtBlock(nn.Module):
-    """[B, C, T] -> [B, C, T]."""
+    """[B, T, C] -> [B, T, C]."""
 
     def __init__(
         self,
@@ -40,9 +40,7 @@ class ConvNeXtBlock(nn.Module):
         causal: bool = False,
     ) -> None:
         super().__init__()
-        self.mix_time = Conv1d(channels, channels, kernel_size, groups=channels, causal=causal)
-        # Channels last and linear: in training a third faster on CPU than pointwise convolutions,
-        # in evaluation as fast.
+        self.mix_time = FrameConv1d(channels, channels, kernel_size, groups=channels, causal=causal)
         self.mix_channels = nn.Sequential(
             FrameNorm(),
             nn.Linear(channels, expansion * channels),
@@ -53,9 +51,8 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         wide = self.mix_time.surround(x, lengths)
-        y = self.mix_channels(self.mix_time.conv(wide).transpose(1, 2)).transpose(1, 2)
-        out: Tensor = self.mix_time.middle(wide) + self.scale * y
-        return out
+        y = self.mix_channels(self.mix_time.convolve(wide))
+        return torch.addcmul(self.mix_time.middle(wide), self.scale[:, 0], y)
 
     def needs(self, span: Span) -> Span:
         return self.mix_time.needs(span)

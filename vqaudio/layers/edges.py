@@ -46,28 +46,30 @@ class Flow:
         self._start = start
         self._stop = stop
 
-    def surround(self, x: Tensor, *, left: int, extent: int, stride: int) -> Tensor:
-        """[B, C, n stride] -> [B, C, (n - 1) stride + extent]: as the function `surround`."""
+    def surround(self, x: Tensor, *, left: int, extent: int, stride: int, dim: int) -> Tensor:
+        """As the function `surround`."""
         right = extent - stride - left
         lag = -(-(self.lag + right) // stride)
         size = lag * stride - self.lag + left
-        steps = x.shape[-1] // stride
-        wide = self.remember(x, size)
+        windows = x.shape[dim] // stride
+        wide = self.remember(x, size, dim=dim)
         self.lag = lag
         if self._start is not None:
             self._start = (self._start - size + left) // stride
         if self._stop is not None:
             self._stop = -(-self._stop // stride)
-        return wide[..., : (steps - 1) * stride + extent]
+        return wide.narrow(dim, 0, (windows - 1) * stride + extent)
 
-    def remember(self, x: Tensor, size: int) -> Tensor:
-        """[B, C, n] -> [B, C, size + n]: the `size` steps before come first."""
-        x = self.zero_outside(x)
+    def remember(self, x: Tensor, size: int, *, dim: int = -1) -> Tensor:
+        """[B, C, n] -> [B, C, size + n], along `dim`: the `size` steps before come first."""
+        x = self.zero_outside(x, dim=dim)
         state = next(self._states, None)
         if state is None:
-            state = x.new_zeros(*x.shape[:-1], size)
-        wide = torch.cat([state, x], dim=-1)
-        self.left_behind.append(wide[..., wide.shape[-1] - size :])
+            shape = list(x.shape)
+            shape[dim] = size
+            state = x.new_zeros(shape)
+        wide = torch.cat([state, x], dim=dim)
+        self.left_behind.append(wide.narrow(dim, wide.shape[dim] - size, size))
         return wide
 
     def overlap(self, sums: Tensor, size: int) -> Tensor:
@@ -89,41 +91,52 @@ class Flow:
         if self._stop is not None:
             self._stop = self._stop * stride
 
-    def zero_outside(self, x: Tensor) -> Tensor:
-        """[B, C, n] with zeros before the beginning and after the end of each sequence."""
+    def zero_outside(self, x: Tensor, *, dim: int = -1) -> Tensor:
+        """`x` with zeros before the beginning and after the end of each sequence, along `dim`."""
         if self._start is None:
             return x
-        places = self._start[:, None] + torch.arange(x.shape[-1], device=x.device)
+        places = self._start[:, None] + torch.arange(x.shape[dim], device=x.device)
         outside = places < 0
         if self._stop is not None:
             outside = outside | (places >= self._stop[:, None])
-        return x.masked_fill(outside[:, None], 0.0)
+        return x.masked_fill(outside.unsqueeze(_other(dim)), 0.0)
 
 
 Lengths = Tensor | Flow | None
 
 
-def zero_beyond(x: Tensor, lengths: Lengths) -> Tensor:
-    """[B, C, T] -> [B, C, T] with zeros wherever a step is none of its sequence's."""
+def zero_beyond(x: Tensor, lengths: Lengths, *, dim: int = -1) -> Tensor:
+    """[B, C, T], or with dim -2 [B, T, C]: zeros wherever a step is none of its sequence's."""
     if lengths is None:
         return x
     if isinstance(lengths, Flow):
-        return lengths.zero_outside(x)
-    steps = torch.arange(x.shape[-1], device=x.device)
-    return x.masked_fill((steps >= lengths[:, None])[:, None], 0.0)
+        return lengths.zero_outside(x, dim=dim)
+    beyond = torch.arange(x.shape[dim], device=x.device) >= lengths[:, None]
+    return x.masked_fill(beyond.unsqueeze(_other(dim)), 0.0)
 
 
-def surround(x: Tensor, lengths: Lengths, *, left: int, extent: int, stride: int = 1) -> Tensor:
+def surround(
+    x: Tensor, lengths: Lengths, *, left: int, extent: int, stride: int = 1, dim: int = -1
+) -> Tensor:
     """[B, C, T] -> [B, C, (ceil(T / stride) - 1) stride + extent]: room for windows.
 
-    Windows of `extent` steps, one every `stride`; the first begins `left` steps before x.
+    Windows of `extent` steps, one every `stride`; the first begins `left` steps before x. With
+    dim -2 the steps are those of [B, T, C].
     """
     if isinstance(lengths, Flow):
-        return lengths.surround(x, left=left, extent=extent, stride=stride)
-    x = zero_beyond(x, lengths)
-    windows = -(-x.shape[-1] // stride)
-    right = (windows - 1) * stride + extent - left - x.shape[-1]
-    return F.pad(x, (left, right)) if left or right else x
+        return lengths.surround(x, left=left, extent=extent, stride=stride, dim=dim)
+    x = zero_beyond(x, lengths, dim=dim)
+    windows = -(-x.shape[dim] // stride)
+    right = (windows - 1) * stride + extent - left - x.shape[dim]
+    if not left and not right:
+        return x
+    return F.pad(x, (left, right) if dim == -1 else (0, 0, left, right))
+
+
+def _other(dim: int) -> int:
+    """Of the last two dimensions, that which is not `dim`."""
+    assert dim in (-1, -2)
+    return -3 - dim
 
 
 def shorter(lengths: Lengths, stride: int) -> Lengths:

@@ -8,8 +8,10 @@ their windows alike.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.layers.edges import Flow, Lengths, surround, zero_beyond
@@ -17,6 +19,9 @@ from vqaudio.layers.span import Span
 
 FLOOR = 1e-5
 """Spectral magnitude (1 = a sine of full scale) under which nothing is told apart: -100 dB."""
+
+TINY = 1e-30
+"""Keeps the slope of a square root finite at zero."""
 
 
 def _window(length: int) -> Tensor:
@@ -31,8 +36,18 @@ def _offset(window_length: int, hop_length: int, causal: bool) -> int:
     return -extra if causal else -(extra // 2)
 
 
+class Spectra(NamedTuple):
+    """What the ear hears of frames, each [B, T, F]."""
+
+    level: Tensor
+    """Logarithm of the magnitude, about -2 (silence) to 2 (full scale)."""
+    real: Tensor
+    """Of the spectrum, compressed to the magnitude |X| ** 0.3."""
+    imaginary: Tensor
+
+
 class SpectralAnalysis(nn.Module):
-    """[B, 1, S] -> [B, 3 F, ceil(S / hop_length)]: log magnitude and compressed real, imaginary.
+    """[B, 1, S] -> Spectra of ceil(S / hop_length) frames.
 
     The complex part is compressed to the magnitude |X| ** 0.3, about as loud as it sounds, so
     that weak harmonics and their phase are visible beside strong ones.
@@ -50,10 +65,10 @@ class SpectralAnalysis(nn.Module):
         self.register_buffer("window", window * (2.0 / window.sum()), persistent=False)
 
     @property
-    def num_features(self) -> int:
-        return 3 * (self.window_length // 2 + 1)
+    def num_bins(self) -> int:
+        return self.window_length // 2 + 1
 
-    def forward(self, waveform: Tensor, lengths: Lengths = None) -> Tensor:
+    def forward(self, waveform: Tensor, lengths: Lengths = None) -> Spectra:
         samples = surround(
             waveform.float(),
             lengths,
@@ -62,12 +77,17 @@ class SpectralAnalysis(nn.Module):
             stride=self.hop_length,
         ).squeeze(1)
         windows = samples.unfold(-1, self.window_length, self.hop_length) * self.window
-        spectrum = torch.fft.rfft(windows).transpose(1, 2)
-        magnitude = spectrum.abs() + FLOOR
-        # Centred and scaled to the range of speech: about -2 (silence) to 2 (full scale).
-        level = (magnitude.log() + 6.0) / 3.0
-        compressed = spectrum * magnitude.pow(-0.7)
-        return torch.cat([level, compressed.real, compressed.imag], dim=1)
+        # In real numbers: torch is three times as fast with them as with complex ones.
+        real, imaginary = self.transform(windows)
+        power = real.square() + imaginary.square()
+        log = ((power + TINY).sqrt() + FLOOR).log()
+        compression = (-0.7 * log).exp()
+        return Spectra((log + 6.0) / 3.0, real * compression, imaginary * compression)
+
+    def transform(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T, window_length] -> real and imaginary parts [B, T, F]."""
+        spectrum = torch.fft.rfft(windows)
+        return spectrum.real.contiguous(), spectrum.imag.contiguous()
 
     def needs(self, span: Span) -> Span:
         return Span(
@@ -77,7 +97,7 @@ class SpectralAnalysis(nn.Module):
 
 
 class SpectralSynthesis(nn.Module):
-    """[B, 2 F, T] -> [B, 1, T * hop_length]: log magnitude and phase to overlapping windows.
+    """[B, T, 2 F] -> [B, 1, T * hop_length]: log magnitude and phase to overlapping windows.
 
     The inverse-STFT head of Vocos (Siuzdak 2023, arXiv:2306.00814). The sum of the windows is
     divided by the sum of their weights, also at the ends, where fewer windows overlap.
@@ -90,6 +110,7 @@ class SpectralSynthesis(nn.Module):
         assert window_length % hop_length == 0, "overlap-add needs a whole number of hops"
         self.window_length = window_length
         self.hop_length = hop_length
+        self.hops = window_length // hop_length
         self.offset = _offset(window_length, hop_length, causal)
         self.register_buffer("window", _window(window_length), persistent=False)
 
@@ -98,30 +119,51 @@ class SpectralSynthesis(nn.Module):
         return 2 * (self.window_length // 2 + 1)
 
     def forward(self, features: Tensor, lengths: Lengths = None) -> Tensor:
-        level, phase = features.float().chunk(2, dim=1)
+        level, phase = features.float().chunk(2, dim=-1)
         # A limit of +40 dB full scale keeps an untrained network from overflowing.
-        spectrum = torch.polar(level.clamp(max=math.log(100.0)).exp(), phase)
-        windows = torch.fft.irfft(spectrum.transpose(1, 2), n=self.window_length, norm="forward")
-        present = zero_beyond(torch.ones_like(level[:, :1]), lengths).transpose(1, 2)
-        weights = self.window * present
-        sums = self._overlap_add(torch.stack([windows * (0.5 * weights), weights], dim=1))
-        num_samples = features.shape[-1] * self.hop_length
-        if isinstance(lengths, Flow):
-            sums = lengths.overlap(sums, num_samples)
-            lengths.upsample(self.hop_length, left=-self.offset)
+        magnitude = level.clamp(max=math.log(100.0)).exp()
+        windows = self.transform(magnitude * phase.cos(), magnitude * phase.sin())
+        windows = windows * (0.5 * self.window)
+        present = level.new_ones(len(level), 1, level.shape[1])
+        if lengths is None:
+            present = present[:1]  # the same for all
         else:
-            sums = sums[..., -self.offset : num_samples - self.offset]
-        return sums[:, :1] / sums[:, 1:].clamp(min=1e-9)
+            windows = zero_beyond(windows, lengths, dim=-2)
+            present = zero_beyond(present, lengths)
+        num_samples = features.shape[1] * self.hop_length
+        margin = self.hops - 1
+        if isinstance(lengths, Flow):
+            weight = self._weight(lengths.remember(present, margin))
+            total = lengths.overlap(self._overlap_add(windows), num_samples)
+            lengths.upsample(self.hop_length, left=-self.offset)
+            return total / weight.clamp(min=1e-9)
+        weight = self._weight(F.pad(present, (margin, margin)))
+        sound = slice(-self.offset, num_samples - self.offset)
+        return self._overlap_add(windows)[..., sound] / weight[..., sound].clamp(min=1e-9)
+
+    def transform(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Spectra [B, T, F], each -> their windows [B, T, window_length]."""
+        windows: Tensor = torch.fft.irfft(
+            torch.complex(real, imaginary), n=self.window_length, norm="forward"
+        )
+        return windows
 
     def _overlap_add(self, windows: Tensor) -> Tensor:
-        """[B, C, T, window_length] -> [B, C, (T - 1) * hop_length + window_length]."""
-        batch, channels, frames, _ = windows.shape
-        hops = self.window_length // self.hop_length
-        parts = windows.view(batch, channels, frames, hops, self.hop_length)
-        total = windows.new_zeros(batch, channels, frames + hops - 1, self.hop_length)
-        for hop in range(hops):
-            total[:, :, hop : hop + frames] += parts[..., hop, :]
-        return total.flatten(2)
+        """[B, T, window_length] -> [B, 1, (T - 1) * hop_length + window_length]."""
+        batch, frames, _ = windows.shape
+        parts = windows.view(batch, frames, self.hops, self.hop_length)
+        total = windows.new_zeros(batch, frames + self.hops - 1, self.hop_length)
+        for hop in range(self.hops):
+            total[:, hop : hop + frames] += parts[:, :, hop]
+        return total.flatten(1).unsqueeze(1)
+
+    def _weight(self, present: Tensor) -> Tensor:
+        """[B, 1, n + hops - 1], 1 for a frame that is there -> [B, 1, n * hop_length].
+
+        The sum of the windows over a hop is that of the frames which it and the ones before begin.
+        """
+        latest_first = self.window.view(self.hops, self.hop_length).flip(0)
+        return (present.unfold(-1, self.hops, 1) @ latest_first).flatten(2)
 
     def needs(self, span: Span) -> Span:
         return Span(

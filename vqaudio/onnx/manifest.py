@@ -28,7 +28,7 @@ class Step:
     delay: int
     """Steps that come out before the first one of the stream; to be dropped."""
     states: tuple[tuple[int, int], ...]
-    """[C, m] of each state of one stream; all zeros where it begins."""
+    """The shape of each state of one stream; all zeros where it begins."""
 
 
 @dataclass(frozen=True)
@@ -103,5 +103,5 @@ def _from_facts(facts: dict[str, Any]) -> Manifest:
 
 
 def _step(facts: dict[str, Any]) -> Step:
-    states = tuple((int(channels), int(steps)) for channels, steps in facts["states"])
+    states = tuple((int(one), int(other)) for one, other in facts["states"])
     return Step(**{**facts, "states": states})

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqaudio.layers import Flow, Lengths, SpectralAnalysis, SpectralSynthesis
+from vqaudio.layers import Flow, Lengths, Spectra, SpectralAnalysis, SpectralSynthesis
 from vqaudio.layers.edges import surround, zero_beyond
 from vqaudio.layers.stft import FLOOR
 
@@ -56,7 +56,7 @@ class Fold(nn.Module):
 
 
 class RealAnalysis(nn.Module):
-    """As SpectralAnalysis: [B, 1, S] -> [B, 3 F, ceil(S / hop_length)]."""
+    """As SpectralAnalysis: [B, 1, S] -> Spectra of ceil(S / hop_length) frames."""
 
     window: Tensor
 
@@ -68,17 +68,16 @@ class RealAnalysis(nn.Module):
         self.halves = Fold(self.window_length)
         self.register_buffer("window", analysis.window.clone())
 
-    def forward(self, waveform: Tensor, lengths: Lengths = None) -> Tensor:
+    def forward(self, waveform: Tensor, lengths: Lengths = None) -> Spectra:
         samples = surround(
             waveform, lengths, left=-self.offset, extent=self.window_length, stride=self.hop_length
         )
         even, odd = self.halves.fold(self._windows(samples) * self.window)
-        real = (even @ self.halves.cos).transpose(1, 2)
-        imag = (odd @ -self.halves.sin).transpose(1, 2)
-        magnitude = (real.square() + imag.square()).sqrt() + FLOOR
-        level = magnitude.log()
-        compression = (-0.7 * level).exp()
-        return torch.cat([(level + 6.0) / 3.0, real * compression, imag * compression], dim=1)
+        real, imaginary = even @ self.halves.cos, odd @ -self.halves.sin
+        magnitude = (real.square() + imaginary.square()).sqrt() + FLOOR
+        log = magnitude.log()
+        compression = (-0.7 * log).exp()
+        return Spectra((log + 6.0) / 3.0, real * compression, imaginary * compression)
 
     def _windows(self, samples: Tensor) -> Tensor:
         """[B, 1, (T - 1) hop_length + window_length] -> [B, T, window_length]."""
@@ -89,7 +88,7 @@ class RealAnalysis(nn.Module):
 
 
 class RealSynthesis(nn.Module):
-    """As SpectralSynthesis: [B, 2 F, T] -> [B, 1, T * hop_length]."""
+    """As SpectralSynthesis: [B, T, 2 F] -> [B, 1, T * hop_length]."""
 
     window: Tensor
     twice: Tensor
@@ -98,6 +97,7 @@ class RealSynthesis(nn.Module):
         super().__init__()
         self.window_length = synthesis.window_length
         self.hop_length = synthesis.hop_length
+        self.hops = synthesis.hops
         self.offset = synthesis.offset
         self.halves = Fold(self.window_length)
         # A bin with a partner, f and -f, stands for both.
@@ -107,25 +107,35 @@ class RealSynthesis(nn.Module):
         self.register_buffer("twice", twice[:, None])
 
     def forward(self, features: Tensor, lengths: Lengths = None) -> Tensor:
-        level, phase = features.chunk(2, dim=1)
+        level, phase = features.chunk(2, dim=-1)
         magnitude = level.clamp(max=math.log(100.0)).exp()
-        real, imag = magnitude * phase.cos(), magnitude * phase.sin()
-        even = real.transpose(1, 2) @ (self.twice * self.halves.cos.T)
-        odd = imag.transpose(1, 2) @ (-self.twice * self.halves.sin.T)
+        even = (magnitude * phase.cos()) @ (self.twice * self.halves.cos.T)
+        odd = (magnitude * phase.sin()) @ (-self.twice * self.halves.sin.T)
         windows = self.halves.unfold(even, odd) * (0.5 * self.window)
-        present = zero_beyond(torch.ones_like(level[:, :1]), lengths).transpose(1, 2)
-        sums = self._overlap_add(torch.stack([windows * present, self.window * present], dim=1))
-        num_samples = features.shape[-1] * self.hop_length
+        windows = zero_beyond(windows, lengths, dim=-2)
+        present = zero_beyond(torch.ones_like(level[..., :1]).transpose(1, 2), lengths)
+        num_samples = features.shape[1] * self.hop_length
+        margin = self.hops - 1
         if isinstance(lengths, Flow):
-            sums = lengths.overlap(sums, num_samples)
+            weight = self._weight(lengths.remember(present, margin))
+            total = lengths.overlap(self._overlap_add(windows), num_samples)
             lengths.upsample(self.hop_length, left=-self.offset)
-        else:
-            sums = sums[..., -self.offset : num_samples - self.offset]
-        return sums[:, :1] / sums[:, 1:].clamp(min=1e-9)
+            return total / weight.clamp(min=1e-9)
+        weight = self._weight(F.pad(present, (margin, margin)))
+        sound = slice(-self.offset, num_samples - self.offset)
+        return self._overlap_add(windows)[..., sound] / weight[..., sound].clamp(min=1e-9)
 
     def _overlap_add(self, windows: Tensor) -> Tensor:
-        """[B, C, T, window_length] -> [B, C, (T - 1) * hop_length + window_length]."""
-        hops = self.window_length // self.hop_length
-        parts = windows.reshape(*windows.shape[:-1], hops, self.hop_length)
-        shifted = [F.pad(parts[..., hop, :], (0, 0, hop, hops - 1 - hop)) for hop in range(hops)]
-        return torch.stack(shifted).sum(dim=0).flatten(2)
+        """[B, T, window_length] -> [B, 1, (T - 1) * hop_length + window_length]."""
+        parts = windows.reshape(*windows.shape[:-1], self.hops, self.hop_length)
+        shifted = [
+            F.pad(parts[..., hop, :], (0, 0, hop, self.hops - 1 - hop)) for hop in range(self.hops)
+        ]
+        return torch.stack(shifted).sum(dim=0).flatten(1).unsqueeze(1)
+
+    def _weight(self, present: Tensor) -> Tensor:
+        """[B, 1, n + hops - 1], 1 for a frame that is there -> [B, 1, n * hop_length]."""
+        count = present.shape[-1] - self.hops + 1
+        latest_first = self.window.view(self.hops, self.hop_length).flip(0)
+        around = torch.stack([present[..., hop : hop + count] for hop in range(self.hops)], dim=-1)
+        return (around @ latest_first).flatten(2)

@@ -27,24 +27,27 @@ def restore(line: Line, data: bytes, facts: dict[str, Any]) -> dict[str, Any]:
 
     Raises VqaudioError for bytes of something else, or of another kind of line.
     """
-    names = [f"state{n}" for n in range(len(line.states))]
     try:
-        header, arrays = npz.unpack(data, "waiting", *names, max_bytes=MAX_BYTES)
+        header, _ = npz.unpack(data, max_bytes=MAX_BYTES)
         version, frame, fed = header["stream"], int(header["frame"]), int(header["fed"])
+        other = {name: header.get(name) for name in facts if header.get(name) != facts[name]}
+        if version != FORMAT_VERSION or other:
+            wanted = {name: facts[name] for name in other}
+            raise VqaudioError(
+                f"the stream that was put away has {other or version}, this one "
+                f"{wanted or FORMAT_VERSION}: resume it with the same model and levels"
+            )
+        names = [f"state{n}" for n in range(len(line.states))]
+        arrays = npz.unpack(data, "waiting", *names, max_bytes=MAX_BYTES).arrays
+        waiting = arrays["waiting"]
+        states = [torch.from_numpy(arrays[name]) for name in names]
+    except VqaudioError:
+        raise
     except Exception as error:  # zip, array and JSON readers raise a dozen types between them
         raise VqaudioError(
             f"these {len(data)} bytes are no stream that was put away ({type(error).__name__}): "
             "give what to_bytes returned"
         ) from error
-    other = {name: header.get(name) for name in facts if header.get(name) != facts[name]}
-    if version != FORMAT_VERSION or other:
-        raise VqaudioError(
-            f"the stream that was put away has {other or {'format': version}}, this one "
-            f"{({name: facts[name] for name in other}) or {'format': FORMAT_VERSION}}: resume it "
-            "with the same model and levels"
-        )
-    states = [torch.from_numpy(arrays[name]) for name in names]
-    waiting = arrays["waiting"]
     if [_kind(one) for one in (*states, waiting[:, :0])] != [
         _kind(one) for one in (*line.states, line.waiting[:, :0])
     ]:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from vqaudio.errors import TokensError
 from vqaudio.tokens.tokens import Tokens
+from vqaudio.tokens.vqs import StreamReader
 
 
 def check_model(
-    tokens: Tokens,
+    tokens: Tokens | StreamReader,
     *,
     model: str,
     sample_rate: int,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vqaudio.entropy import Coder
 from vqaudio.errors import TokensError
-from vqaudio.tokens import json, npz, vqa
+from vqaudio.tokens import json, npz, vqa, vqs
 
 Header = dict[str, Any]
 
@@ -29,6 +29,7 @@ FORMATS = {
     ".npz": Format(npz.write, npz.read, b"PK"),
     ".json": Format(json.write, json.read, b""),
     ".vqa": Format(vqa.write, vqa.read, vqa.MAGIC, takes_coder=True),
+    ".vqs": Format(vqs.write, vqs.read, vqs.MAGIC),
 }
 
 

@@ -151,7 +151,7 @@ class Tokens:
         )
 
     def save(self, path: str | os.PathLike[str], *, coder: Coder | None = None) -> None:
-        """Write to `path` in the format of its suffix: .npz, .json or .vqa.
+        """Write to `path` in the format of its suffix: .npz, .json, .vqa or .vqs.
 
         `coder` compresses the codes of a .vqa file, which packs them without one; what is coded
         by a table or a prior is read with the same one.
