@@ -42,7 +42,7 @@ def main() -> None:
 
     batched = vqaudio.Tokenizer(model, device=cpu, pieces_at_once=7)
     short = vqaudio.Tokenizer(model, device=cpu)
-    short._piece_frames = 37
+    short.piece_frames = 37
     threads = torch.get_num_threads()
     for name, tokenizer, count in (
         ("7 pieces at once", batched, threads),

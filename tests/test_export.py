@@ -229,7 +229,7 @@ def test_two_at_once_are_refused(asked: Asked) -> None:
 def test_order_and_batch_change_no_code(corpus: Path, model: Path) -> None:
     sounds = find_sounds(str(corpus)).sounds
     several = Tokenizer(load_model(model), device=torch.device("cpu"), pieces_at_once=4)
-    several._piece_frames = 20
+    several.piece_frames = 20
     alone = Tokenizer(load_model(model), device=torch.device("cpu"))
     told: list[float] = []
     rows = encode_sounds(several, sounds, num_codebooks=3, advance=told.append)

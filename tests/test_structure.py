@@ -26,7 +26,7 @@ LAYERS = (
     ("checkpoint", "data", "streaming"),
     ("recipe",),
     ("tokenizer", "describe"),
-    ("systems", "probes", "train", "huggingface"),
+    ("systems", "probes", "train", "huggingface", "onnx"),
     ("evaluate", "export"),
     ("prior",),
     ("report",),

@@ -69,7 +69,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def tokenizer_of(model: Model, *, pieces_at_once: int = 1, piece_frames: int = 500) -> Tokenizer:
     tokenizer = Tokenizer(model, device=CPU, pieces_at_once=pieces_at_once)
-    tokenizer._piece_frames = piece_frames
+    tokenizer.piece_frames = piece_frames
     return tokenizer
 
 

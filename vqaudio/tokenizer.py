@@ -18,12 +18,13 @@ from vqaudio.audio.decoding import Source as AudioSource
 from vqaudio.checkpoint import Model, find_model
 from vqaudio.codec import AnyCodec, Codec, Context
 from vqaudio.devices import find_device
-from vqaudio.errors import ModelError, TokensError
+from vqaudio.errors import ModelError
 from vqaudio.hub import PEER_PREFIX
 from vqaudio.peers import Peer, load_peer
 from vqaudio.pieces import Piece, cut, whole
 from vqaudio.streaming import Side, StreamDecoder, StreamEncoder, decoder_side, encoder_side
 from vqaudio.tokens import Source, StreamReader, Tokens
+from vqaudio.tokens.fitting import check_levels, check_model
 
 PIECE_SECONDS = 10.0
 """Long sound is computed in pieces of this length, plus context: they fit a CPU's cache."""
@@ -65,7 +66,7 @@ class Tokenizer:
         self.pieces_at_once = pieces_at_once or (1 if device.type == "cpu" else 16)
         if self.codec.encoder_context is None:
             self.pieces_at_once = 1
-        self._piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
+        self.piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
         self._sides: dict[tuple[str, int], Side] = {}
 
     def __repr__(self) -> str:
@@ -185,14 +186,13 @@ class Tokenizer:
         """
         self.check_model(tokens)
         source = tokens.source or Source(tokens.sample_rate, tokens.num_samples)
-        resampler = audio.Resampler(self.sample_rate, source.sample_rate)
-        remaining = source.num_samples
-        with audio.AudioWriter(path, source.sample_rate) as writer:
-            for block in self.decode_blocks(tokens):
-                resampled = resampler.push(block)[:remaining]
-                writer.write(resampled)
-                remaining -= len(resampled)
-            writer.write(resampler.finish()[:remaining])
+        audio.write_blocks(
+            path,
+            self.decode_blocks(tokens),
+            self.sample_rate,
+            target_rate=source.sample_rate,
+            num_samples=source.num_samples,
+        )
 
     def stream_encoder(
         self,
@@ -255,31 +255,20 @@ class Tokenizer:
 
     def check_model(self, tokens: Tokens | StreamReader) -> None:
         """Raises TokensError when another model made `tokens`."""
-        if tokens.model != self.fingerprint:
-            raise TokensError(
-                f"the tokens were made by model {tokens.model}, this is model {self.fingerprint}: "
-                "decode them with the model that made them"
-            )
-        # A file that was edited, or put together by hand: its codes may lie beyond the codebooks.
         codec = self.codec
-        sizes = codec.codebook_sizes[: tokens.num_codebooks]
-        if (tokens.sample_rate, tokens.hop_length, tokens.codebook_sizes) != (
-            codec.sample_rate,
-            codec.hop_length,
-            sizes,
-        ):
-            raise TokensError(
-                f"the tokens name model {tokens.model} but have other rates or codebook sizes: "
-                "tokenize the sound again"
-            )
+        check_model(
+            tokens,
+            model=self.fingerprint,
+            sample_rate=codec.sample_rate,
+            hop_length=codec.hop_length,
+            codebook_sizes=codec.codebook_sizes,
+        )
         self.check_levels(tokens.num_codebooks)
 
     def check_levels(self, num_codebooks: int | None) -> None:
         """Raises TokensError when the model has not so many, or needs more; None is all."""
-        least, most = self.codec.min_codebooks, len(self.codec.codebook_sizes)
-        if num_codebooks is not None and not least <= num_codebooks <= most:
-            allowed = f"has 1 to {most}" if least < most else f"takes {most}, no more and no less"
-            raise TokensError(f"{num_codebooks} levels asked for, the model {allowed}")
+        codec = self.codec
+        check_levels(num_codebooks, len(codec.codebook_sizes), least=codec.min_codebooks)
 
     def _cut_samples(self, blocks: Iterable[NDArray[np.float32]]) -> Iterator[Piece]:
         return self._cut(blocks, hop=self.codec.hop_length, context=self.codec.encoder_context)
@@ -289,7 +278,7 @@ class Tokenizer:
     ) -> Iterator[Piece]:
         if context is None:
             return whole(blocks, hop=hop)
-        frames = self._piece_frames
+        frames = self.piece_frames
         return cut(blocks, hop=hop, frames=frames, left=context.left, right=context.right)
 
     def _encode_pieces(

@@ -20,7 +20,7 @@ from vqaudio.audio.parts import read_part
 from vqaudio.audio.piping import PipedWavWriter
 from vqaudio.audio.reading import Audio, AudioStream, info, read, read_blocks
 from vqaudio.audio.resampling import Resampler, resample
-from vqaudio.audio.writing import WRITE_FORMATS, AudioWriter, write
+from vqaudio.audio.writing import WRITE_FORMATS, AudioWriter, write, write_blocks
 
 __all__ = [
     "AUDIO_SUFFIXES",
@@ -41,4 +41,5 @@ __all__ = [
     "read_part",
     "resample",
     "write",
+    "write_blocks",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from vqaudio.audio.resampling import check_sample_rate
+from vqaudio.audio.resampling import Resampler, check_sample_rate
 from vqaudio.errors import AudioError
 from vqaudio.files import atomic
 
@@ -48,6 +49,29 @@ def write(path: str | os.PathLike[str], waveform: NDArray[np.float32], sample_ra
             raise AudioError(f"a waveform has the shape [1, S], not {list(waveform.shape)}")
         writer.write(waveform)
     return writer.num_clipped
+
+
+def write_blocks(
+    path: str | os.PathLike[str],
+    blocks: Iterable[NDArray[np.float32]],
+    sample_rate: int,
+    *,
+    target_rate: int,
+    num_samples: int,
+) -> None:
+    """Writes blocks [n] at `target_rate` Hz, cut to `num_samples` of that rate; constant memory.
+
+    Raises:
+        AudioError: see `AudioWriter`.
+    """
+    resampler = Resampler(sample_rate, target_rate)
+    remaining = num_samples
+    with AudioWriter(path, target_rate) as writer:
+        for block in blocks:
+            resampled = resampler.push(block)[:remaining]
+            writer.write(resampled)
+            remaining -= len(resampled)
+        writer.write(resampler.finish()[:remaining])
 
 
 class AudioWriter:

@@ -28,12 +28,14 @@ from vqaudio.cli.hub import card, push
 from vqaudio.cli.huggingface import bpe, text_tokenizer
 from vqaudio.cli.jobs import STDIO, Job, note, plan_jobs, report, run_jobs, say
 from vqaudio.cli.live import detokenize_live, is_live, tokenize_live
+from vqaudio.cli.onnx import Runtime, RuntimeOption, export_onnx, load_for, load_live
 from vqaudio.cli.options import Device, DeviceOption, ForceOption, LevelsOption, ModelOption
 from vqaudio.cli.prior import prior
 from vqaudio.cli.probe import probe
 from vqaudio.errors import VqaudioError
 
 if TYPE_CHECKING:
+    from vqaudio.onnx.runtime import OnnxTokenizer
     from vqaudio.tokenizer import Tokenizer
     from vqaudio.tokens import Tokens
 
@@ -88,6 +90,7 @@ def tokenize(
         typer.Option("--format", help="Of the token files; npz without it, from - to - vqs."),
     ] = None,
     coder: CoderOption = None,
+    runtime: RuntimeOption = Runtime.torch,
     device: DeviceOption = Device.auto,
     force: ForceOption = False,
 ) -> None:
@@ -97,7 +100,7 @@ def tokenize(
 
     if inputs == [STDIO] and out in (None, STDIO) and format_ in (None, TokenFormat.vqs):
         refuse_coder(coder, [Job(STDIO, STDIO)], ".vqs")
-        note(tokenize_live(_load(model, device), levels))
+        note(tokenize_live(load_live(runtime, model, device), levels))
         return
     suffix = f".{(format_ or TokenFormat.npz).value}"
     other_suffixes = {*FORMATS} - {suffix}
@@ -105,7 +108,7 @@ def tokenize(
         raise typer.BadParameter(f"--out {out} does not fit --format {format_.value}")
     jobs = plan_jobs(inputs, out, suffix=suffix, suffixes=tuple(FORMATS), find=find_audio)
     refuse_coder(coder, jobs, suffix)
-    tokenizer = _load(model, device)
+    tokenizer = load_for(runtime, model, device)
     chosen = find_coder(coder, tokenizer.fingerprint)
 
     def work(job: Job) -> str:
@@ -136,6 +139,7 @@ def detokenize(
     ] = None,
     model: ModelOption = None,
     coder: FileCoderOption = None,
+    runtime: RuntimeOption = Runtime.torch,
     device: DeviceOption = Device.auto,
     force: ForceOption = False,
 ) -> None:
@@ -148,12 +152,12 @@ def detokenize(
         detokenize_export(inputs, out, model=model, device=device, force=force)
         return
     if inputs == [STDIO] and out in (None, STDIO) and is_live():
-        note(detokenize_live(_load(model, device)))
+        note(detokenize_live(load_live(runtime, model, device)))
         return
     jobs = plan_jobs(
         inputs, out, suffix=".wav", suffixes=tuple(WRITE_FORMATS), find=find_token_files
     )
-    tokenizer = _load(model, device)
+    tokenizer = load_for(runtime, model, device)
     chosen = find_coder(coder, tokenizer.fingerprint)
 
     def work(job: Job) -> str:
@@ -298,7 +302,18 @@ def doctor(
     say(json.dumps(diagnosis.facts(), indent=2) if as_json else "\n".join(diagnosis.lines()))
 
 
-for command in (evaluate, compare, usage, count, probe, export, verify, text_tokenizer, bpe):
+for command in (
+    evaluate,
+    compare,
+    usage,
+    count,
+    probe,
+    export,
+    verify,
+    export_onnx,
+    text_tokenizer,
+    bpe,
+):
     app.command()(command)
 app.command()(push)
 app.command()(card)
@@ -328,12 +343,12 @@ def _load(model: str | None, device: Device) -> Tokenizer:
     return load(model, device=device.value)
 
 
-def _encode(tokenizer: Tokenizer, source: Path, levels: int | None) -> Tokens:
+def _encode(tokenizer: Tokenizer | OnnxTokenizer, source: Path, levels: int | None) -> Tokens:
     sound = sys.stdin.buffer if source == STDIO else source
     return tokenizer.encode_file(sound, num_codebooks=levels)
 
 
-def _decode(tokenizer: Tokenizer, tokens: Tokens, target: Path) -> None:
+def _decode(tokenizer: Tokenizer | OnnxTokenizer, tokens: Tokens, target: Path) -> None:
     if target != STDIO:
         tokenizer.decode_file(tokens, target)
         return
