@@ -35,9 +35,11 @@ SECONDS = (10.0, 60.0, 3600.0)
 """Lengths of one sound. Of the first there is a batch, too."""
 BATCH = 8
 LONGEST_OF_PEERS = 60.0
-KEEPS = str(2**32 - 1)
-MALLOC = {f"MALLOC_{name}_": KEEPS for name in ("MMAP_THRESHOLD", "TRIM_THRESHOLD", "TOP_PAD")}
-MALLOC["MALLOC_TOP_PAD_"] = str(2**26)
+MALLOC = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),  # 4 GiB: nothing is mapped by itself
+    "MALLOC_TRIM_THRESHOLD_": str(2**32),  # and nothing is given back
+    "MALLOC_TOP_PAD_": str(2**26),
+}
 
 
 def main() -> None:
