@@ -100,7 +100,8 @@ def test_export(speech_folder: Path) -> None:
 
 
 def test_train() -> None:
-    assert "float32" in run("train", "--threads", 1, "--seconds", 0.01)
+    printed = run("train", "--threads", 1, "--seconds", 0.01, "--widths", 16)
+    assert "| 16 | bfloat16 |" in printed
 
 
 def test_quantizers(speech_folder: Path, tmp_path: Path) -> None:
@@ -109,8 +110,11 @@ def test_quantizers(speech_folder: Path, tmp_path: Path) -> None:
     recipe = ["recipes/tiny.yaml", "--set", f"data.corpora.0.root={speech_folder}"]
     done("train", *recipe, "--out", str(out))
     (corpus / "test").mkdir(parents=True)
-    files = sorted(speech_folder.glob("*/*.wav"))[:3]
-    write_rows(corpus / "test" / "wav.scp", [f"u{n} {file}" for n, file in enumerate(files)])
+    for n, file in enumerate(sorted(speech_folder.glob("*/*.wav"))[:3]):
+        copy = corpus / "WAVE" / f"SPEAKER{n}" / "0.WAV"
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(file.read_bytes())
+    write_rows(corpus / "test" / "wav.scp", [f"u{n} WAVE/SPEAKER{n}/0.WAV" for n in range(3)])
     write_rows(corpus / "test" / "utt2spk", [f"u{n} s{n}" for n in range(3)])
     write_rows(corpus / "test" / "text", [f"u{n} A" for n in range(3)])
     printed = run("quantizers", out, "--root", tmp_path / "data", "--every", 2)
