@@ -231,23 +231,21 @@ def measure_load(system: System, batch: int, seconds: float, device: str) -> dic
     sound = noise(system, batch, seconds, device)
     system.decode(system.encode(sound[:1, : system.sample_rate]))  # what is only done once
     before = peak_memory()
-    encode = best_or_only(lambda: finish(system.encode(sound)))
+    codes, encode = timed(lambda: finish(system.encode(sound)))
+    _, decode = timed(lambda: finish(system.decode(codes)))
     memory = peak_memory() - before
-    codes = system.encode(sound)
-    decode = best_or_only(lambda: finish(system.decode(codes)))
-    memory = max(memory, peak_memory() - before)
     if device != "cpu":
         memory = torch.cuda.max_memory_allocated() / 2**20
     total = batch * seconds
     return {"encode": total / encode, "decode": total / decode, "memory": memory}
 
 
-def best_or_only(compute: Callable[[], object]) -> float:
-    """Seconds: of the first run where it is a long one, else the best of those after it."""
+def timed(compute: Callable[[], Any]) -> tuple[Any, float]:
+    """A result, and seconds: of the first run where it is a long one, else the best of others."""
     start = time.perf_counter()
-    compute()
+    result = compute()
     first = time.perf_counter() - start
-    return first if first > 3.0 else best(compute, seconds=3.0)
+    return result, first if first > 3.0 else best(compute, seconds=3.0)
 
 
 def noise(system: System, batch: int, seconds: float, device: str) -> Tensor:
@@ -256,7 +254,7 @@ def noise(system: System, batch: int, seconds: float, device: str) -> Tensor:
     return 0.1 * torch.randn(batch, samples, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def finish(result: object) -> object:
+def finish(result: Any) -> Any:
     """Wait until the device has computed what was asked of it."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()
