@@ -1,7 +1,7 @@
 """How fast training is here, beside what the machine can do at all.
 
-    python benchmarks/train.py [--device DEVICE] [--threads N] [--seconds S] [--compile]
-                               [--profile] [--layout]
+    python benchmarks/train.py [--device DEVICE] [--threads N] [--seconds S] [--widths W ...]
+                               [--compile] [--profile] [--layout]
 
 Seconds of sound per second of computing in the training step of recipes/debian-speech.yaml: codec
 forward, mel loss, backward, optimiser, average of the weights; batches of 16 x 1 s of noise that
@@ -125,7 +125,9 @@ def work(recipe: Recipe, device: torch.device) -> float:
     return float(counter.get_total_flops()) / 1e9
 
 
-def print_speeds(device: torch.device, seconds: float, *, compiled: bool) -> None:
+def print_speeds(
+    device: torch.device, seconds: float, widths: Sequence[int], *, compiled: bool
+) -> None:
     a, b = torch.randn(2, SIZE, SIZE, device=device)
 
     def product() -> None:
@@ -133,7 +135,7 @@ def print_speeds(device: torch.device, seconds: float, *, compiled: bool) -> Non
 
     print("| width | precision | compile | x real time | GFLOP/s | of the float32 peak |")
     print("|---|---|---|---|---|---|")
-    for width in WIDTHS:
+    for width in widths:
         gflop = work(make_recipe(width, "float32", False), device)
         for precision in ("float32", "bfloat16"):
             for on in (False, True) if compiled else (False,):
@@ -189,6 +191,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--seconds", type=float, default=10.0, help="per case")
+    parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="of the blocks")
     parser.add_argument("--compile", action="store_true", help="also with torch.compile")
     parser.add_argument("--profile", action="store_true", help="what takes how long, and no more")
     parser.add_argument("--layout", action="store_true", help="Linear against Conv1d, and no more")
@@ -202,7 +205,7 @@ def main() -> None:
     elif arguments.layout:
         print_layouts(device, arguments.seconds)
     else:
-        print_speeds(device, arguments.seconds, compiled=arguments.compile)
+        print_speeds(device, arguments.seconds, arguments.widths, compiled=arguments.compile)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from vqaudio import audio
 from vqaudio.checkpoint import BUNDLED, find_model
+from vqaudio.devices import find_device
 from vqaudio.errors import ModelError
 from vqaudio.onnx.runtime import OnnxTokenizer
-from vqaudio.tokenizer import Tokenizer, find_device
+from vqaudio.tokenizer import Tokenizer
 from vqaudio.tokens import Tokens
 
 MAX_CODES = 1000

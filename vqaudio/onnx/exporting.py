@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vqaudio.checkpoint import Model
+from vqaudio.devices import find_device
 from vqaudio.errors import VqaudioError
 from vqaudio.files import sha256_of
 from vqaudio.onnx.checking import Check, check, example_speech, recordings, refuse
@@ -18,7 +19,7 @@ from vqaudio.onnx.graphs import OPSET, check_packages, traces, with_onnx_parts, 
 from vqaudio.onnx.manifest import NAME, Manifest, Step
 from vqaudio.onnx.runtime import OnnxTokenizer
 from vqaudio.streaming import Side, decoder_side, encoder_side
-from vqaudio.tokenizer import Tokenizer, find_device
+from vqaudio.tokenizer import Tokenizer
 
 PACKAGES = ("vqaudio", "torch", "onnx", "onnxscript")
 """Whose versions have a say in the graphs."""

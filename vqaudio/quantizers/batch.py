@@ -32,7 +32,9 @@ class Batch:
     def __init__(self, x: Tensor, mask: Tensor | None) -> None:
         finite = torch.isfinite(x.sum(dim=1))
         self.mask = finite if mask is None else mask & finite
-        self.x = x.masked_fill(~self.mask[:, None], 0.0)
+        # The copy is not cheap, and on CPU it costs nothing to ask whether it is needed.
+        whole = x.device.type == "cpu" and bool(self.mask.all())
+        self.x = x if whole else x.masked_fill(~self.mask[:, None], 0.0)
         self.count = self.mask.sum()
         self.place: Place | None = None
         """In the joined batch, once it is known."""
@@ -59,10 +61,9 @@ class Batch:
 
     def _own_statistics(self, codes: Tensor, codebook_size: int) -> Tensor:
         """[K, 1 + D]: counts and sums of this rank's vectors."""
-        both = self.x.new_zeros(codebook_size, self.x.shape[1] + 1)
-        both[:, 1:].index_add_(0, codes, self.x)
-        both[:, 0].index_add_(0, codes, self.mask.to(self.x.dtype))
-        return both
+        counts = self.x.new_zeros(codebook_size).index_add_(0, codes, self.mask.to(self.x.dtype))
+        sums = self.x.new_zeros(codebook_size, self.x.shape[1]).index_add_(0, codes, self.x)
+        return torch.cat([counts[:, None], sums], dim=1)
 
     def draw(self, count: int, turn: Tensor) -> Tensor:
         """`count` vectors spread over the batch, [count, D]; another `turn` (int64), other ones.
@@ -88,9 +89,9 @@ class Batch:
         jitter = (places * 40503 + turn * 69069) % total.clamp(min=1)
         index = (part * total + jitter) // count - offset
         here = (index >= 0) & (index < self.count)
-        index = index.clamp(min=0).minimum((self.count - 1).clamp(min=0))
-        kept = torch.argsort(~self.mask, stable=True)
-        return self.x[kept[index]] * here[:, None]
+        # The i-th vector that is no padding stands where the count of such first reaches i + 1.
+        kept = torch.searchsorted(self.mask.cumsum(dim=0), index + 1)
+        return self.x[kept.clamp(0, len(self.x) - 1)] * here[:, None]
 
     def cluster(self, codebook_size: int, turn: Tensor, iterations: int) -> Statistics:
         """k-means from a draw: the statistics of the last assignment, centroid = sum / count.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 FORGOTTEN = 1e-30
@@ -14,12 +15,14 @@ FORGOTTEN = 1e-30
 class Quantized(NamedTuple):
     """One codebook's answer; shapes [..., D] and [...] as the input's.
 
-    Vectors and codes of padding mean nothing.
+    Vectors, codes and what is left of padding mean nothing.
     """
 
     vectors: Tensor
     """[..., D] the chosen centroids, float32, without a gradient; only those of a codebook with
     projections carry one."""
+    left: Tensor
+    """[..., D] x - vectors, with the gradients of both: what is left to quantize."""
     codes: Tensor
     """[...] int64, 0 to K - 1."""
     commitment: Tensor
@@ -71,7 +74,8 @@ def dead_codes(counts: Tensor, restart_below: float) -> Tensor:
 def masked_mean_square(difference: Tensor, mask: Tensor | None) -> Tensor:
     """[N, D], [N] or None -> scalar: mean square over the vectors that the mask keeps."""
     if mask is None:
-        return difference.square().mean()
+        # Of the ways to write it, that with one pass in each direction.
+        return F.mse_loss(difference, difference.new_zeros(()).expand_as(difference))
     # Padding is set to zero before it is squared: so neither value nor gradient knows of it.
     squares = difference.masked_fill(~mask[:, None], 0.0).square().mean(dim=-1)
     return squares.sum() / mask.sum().clamp(min=1)

@@ -83,19 +83,21 @@ class EmaCodebook(nn.Module):
         """
         with torch.autocast(x.device.type, enabled=False):
             flat, keep = flatten(x, mask, self.dim)
-            batch = Batch(flat.detach(), keep)
-            if self.training and not self.started:
+            batch = Batch(flat.detach(), keep) if self.training else None
+            if batch is not None and not self.started:
                 self._start(batch)
             centroids = self.centroids
-            codes = nearest(batch.x, centroids)
+            codes = nearest(flat if batch is None else batch.x, centroids)
             vectors = F.embedding(codes, centroids)
+            left = flat - vectors
             restarts = codes.new_zeros(())
-            if self.training:
+            if batch is not None:
                 self._update(batch, codes, restarts)
             return Quantized(
                 vectors=vectors.view(x.shape),
+                left=left.view(x.shape),
                 codes=codes.view(x.shape[:-1]),
-                commitment=masked_mean_square(flat - vectors, keep),
+                commitment=masked_mean_square(left, keep),
                 codebook_loss=flat.new_zeros(()),
                 restarts=restarts,
             )

@@ -44,7 +44,8 @@ class FsqGrid(nn.Module):
         """x [..., d] in [-1, 1]; padding needs no mask, because nothing is learnt from it."""
         codes = self.encode(x)
         zero = x.new_zeros((), dtype=torch.float32)
-        return Quantized(self.decode(codes), codes, zero, zero, codes.new_zeros(()))
+        vectors = self.decode(codes)
+        return Quantized(vectors, x.float() - vectors, codes, zero, zero, codes.new_zeros(()))
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:

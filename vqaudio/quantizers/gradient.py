@@ -60,19 +60,21 @@ class GradientCodebook(nn.Module):
         """x [..., D], mask [...] bool, true where a vector counts."""
         with torch.autocast(x.device.type, enabled=False):
             flat, keep = flatten(x, mask, self.dim)
-            batch = Batch(flat.detach(), keep)
-            if self.training and not self.started:
+            batch = Batch(flat.detach(), keep) if self.training else None
+            if batch is not None and not self.started:
                 self._start(batch)
-            codes = nearest(batch.x, self.weight)
+            codes = nearest(flat if batch is None else batch.x, self.weight)
             # Before the restarts: a vector that chose a dying code gets that code's vector.
             vectors = F.embedding(codes, self.weight)
+            left = flat - vectors.detach()
             restarts = codes.new_zeros(())
-            if self.training:
+            if batch is not None:
                 self._update(batch, codes, restarts)
             return Quantized(
                 vectors=vectors.detach().view(x.shape),
+                left=left.view(x.shape),
                 codes=codes.view(x.shape[:-1]),
-                commitment=masked_mean_square(flat - vectors.detach(), keep),
+                commitment=masked_mean_square(left, keep),
                 codebook_loss=masked_mean_square(flat.detach() - vectors, keep),
                 restarts=restarts,
             )

@@ -59,7 +59,7 @@ class ProjectedCodebook(nn.Module):
             small = self.squash(self.into(x.float()))
             answer = self.book(small, mask)
             vectors = self.back(self.bridge(small, answer.vectors))
-            return answer._replace(vectors=vectors)
+            return answer._replace(vectors=vectors, left=x.float() - vectors)
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:

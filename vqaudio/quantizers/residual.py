@@ -80,7 +80,7 @@ class ResidualQuantizer(nn.Module):
         """x [..., D], mask [...] bool, true where a vector counts."""
         x = x.float()
         levels = self._levels_per_item(x)
-        residual = x
+        left = x
         total = coarse = torch.zeros_like(x)
         codes, commitments, codebook_losses, restarts = [], [], [], []
         # The codebooks move when all levels have chosen, and all together.
@@ -88,17 +88,16 @@ class ResidualQuantizer(nn.Module):
             for level, book in enumerate(self.books):
                 if not self._starts(level):
                     break
-                in_use = (levels > level).view(-1, *[1] * (x.dim() - 2)).expand(x.shape[:-1])
-                keep = in_use if mask is None else in_use & mask
-                # Without dropout and padding the mask is known to be all true: spare its cost.
-                answer = book(residual, None if mask is None and not self._drops() else keep)
+                keep = self._in_use(level, levels, mask, x.shape[:-1])
+                answer = book(left, keep)
                 # Without a gradient, but for codebooks with projections: those learn from what
-                # the levels below them have left to do, as in DAC.
-                vectors = answer.vectors * keep[..., None]
-                residual = residual - vectors
-                total = total + vectors
-                coarse = total if level == 0 else coarse
-                codes.append(answer.codes.masked_fill(~keep, -1))
+                # the levels below them have left to do, as in DAC. What is left of an item that
+                # stops here, or of padding, no level looks at.
+                left = answer.left
+                vectors = answer.vectors if keep is None else answer.vectors * keep[..., None]
+                total += vectors
+                coarse = vectors if level == 0 else coarse
+                codes.append(answer.codes if keep is None else answer.codes.masked_fill(~keep, -1))
                 commitments.append(answer.commitment)
                 codebook_losses.append(answer.codebook_loss)
                 restarts.append(answer.restarts)
@@ -141,6 +140,15 @@ class ResidualQuantizer(nn.Module):
             return everything
         shorter = torch.randint_like(everything, 1, self.num_codebooks + 1)
         return torch.where(torch.rand(len(x), device=x.device) < self.dropout, shorter, everything)
+
+    def _in_use(
+        self, level: int, levels: Tensor, mask: Tensor | None, shape: torch.Size
+    ) -> Tensor | None:
+        """[...] bool: the vectors that a level quantizes; None for all, which spares masking."""
+        if not self._drops():
+            return mask
+        in_use = (levels > level).view(-1, *[1] * (len(shape) - 1)).expand(shape)
+        return in_use if mask is None else in_use & mask
 
     def _starts(self, level: int) -> bool:
         """Whether a level is in use by now; in evaluation, whether it was ever placed."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-BLOCK_ROWS = 1024
-"""Vectors searched at a time: the score matrix stays [1024, K] however many there are."""
+BLOCK_ROWS = 256
+"""Vectors searched at a time on CPU: the score matrix stays [256, K] however many there are, 1 MiB
+at K = 1024, which a core's cache holds (docs/performance.md)."""
+DEVICE_BLOCK_ROWS = 4096
+"""The same on other devices, where starting an operation costs more than memory."""
 
 
 @torch.no_grad()
@@ -25,17 +27,27 @@ def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
         # The bias is one more dimension, in which every vector is 1: no pass over the scores.
         bias = -0.5 * codebook.square().sum(dim=1, keepdim=True)
         weights = torch.cat([codebook, bias], dim=1).T
-        blocks = [
-            _argmax(F.pad(block - origin, (0, 1), value=1.0) @ weights)
-            for block in vectors.split(BLOCK_ROWS)  # type: ignore[no-untyped-call]
-        ]
-        return torch.cat(blocks)
+
+        size, dim = vectors.shape
+        most = BLOCK_ROWS if vectors.device.type == "cpu" else DEVICE_BLOCK_ROWS
+        rows = max(min(size, most), 1)
+        # All blocks use the same memory: new pages cost as much as the product itself.
+        shifted = vectors.new_ones(rows, dim + 1)
+        scores = vectors.new_empty(rows, len(centroids))
+        codes = torch.empty(size, dtype=torch.int64, device=vectors.device)
+        for start in range(0, size, rows):
+            block = vectors[start : start + rows]
+            some = slice(len(block))
+            torch.sub(block, origin, out=shifted[some, :dim])
+            torch.mm(shifted[some], weights, out=scores[some])
+            codes[start : start + rows] = _argmax(scores[some])
+        return codes
 
 
 def _argmax(scores: Tensor) -> Tensor:
     """[N, K] -> [N]: the place of each row's first maximum."""
     if scores.device.type == "cpu":
         # NumPy searches with vector instructions, torch 2.15 does not: 0.4 against 4.5 ms for
-        # 1024 x 1024 on one core (benchmarks/speed.py).
+        # 1024 x 1024 on one core (benchmarks/quantizer_layer.py).
         return torch.from_numpy(scores.numpy().argmax(axis=1))
     return scores.argmax(dim=1)

@@ -36,5 +36,9 @@ def check_model(
 def check_levels(num_codebooks: int | None, available: int, *, least: int = 1) -> None:
     """Raises TokensError when a model has not so many, or needs more; None is all."""
     if num_codebooks is not None and not least <= num_codebooks <= available:
-        allowed = f"has 1 to {available}" if least < available else f"takes {available}, no other"
+        allowed = (
+            f"has 1 to {available}"
+            if least < available
+            else f"takes {available}, no more and no less"
+        )
         raise TokensError(f"{num_codebooks} levels asked for, the model {allowed}")

@@ -1,0 +1,138 @@
+"""Every benchmark runs, with the smallest settings that it has; what it measures is not judged."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import soundfile
+from shell import done
+from sounds import SAMPLE_RATE, babble
+from test_cli_prior import TINY
+
+ROOT = Path(__file__).parent.parent
+BENCHMARKS = ROOT / "benchmarks"
+
+pytestmark = pytest.mark.slow
+
+TESTED = {"contract", "export", "prior", "quantizer_layer", "quantizers", "speed", "train"}
+PARTS = {"measuring", "peers"}
+"""Files that the others import."""
+
+
+def run(name: str, *arguments: object) -> str:
+    """What it prints."""
+    finished = subprocess.run(
+        [sys.executable, "-W", "ignore", BENCHMARKS / f"{name}.py", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def need(module: str) -> None:
+    if find_spec(module) is None:
+        pytest.skip(f"{module} is not installed")
+
+
+def test_all_are_tested() -> None:
+    assert {path.stem for path in BENCHMARKS.glob("*.py")} == TESTED | PARTS
+
+
+@pytest.mark.parametrize(
+    ("system", "library"),
+    [
+        ("vqaudio", "vqaudio"),
+        ("EnCodec 24 kHz", "transformers"),
+        ("Mimi", "transformers"),
+        ("DAC 16 kHz", "transformers"),
+        ("SNAC 24 kHz", "snac"),
+        ("WavTokenizer-like 40 Hz", "vocos"),
+    ],
+)
+def test_speed(system: str, library: str, tmp_path: Path) -> None:
+    need(library)
+    file = tmp_path / "figures.json"
+    run("speed", "--quick", "--threads", 1, "--json", file, "--systems", system)
+    figures = json.loads(file.read_text(encoding="utf-8"))["as it is"]["systems"][system]
+    official = {"vqaudio": 5, "EnCodec": 15, "Mimi": 79, "DAC": 74, "SNAC": 20, "WavTokenizer": 72}
+    assert figures["tokens_per_second"] > 0
+    assert len(figures["loads"]) == 2
+    (size,) = [size for name, size in official.items() if system.startswith(name)]
+    assert round(figures["parameters"] / 1e6) == size
+
+
+def test_speed_names_what_is_not_there() -> None:
+    if find_spec("vocos") is not None:
+        pytest.skip("all libraries are installed")
+    printed = run("speed", "--quick", "--threads", 1, "--systems", "WavTokenizer-like 40 Hz")
+    assert "WavTokenizer-like 40 Hz is left out: ModuleNotFoundError" in printed
+
+
+def test_quantizer_layer(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    run("quantizer_layer", "--quick", "--threads", 1, "--json", file)
+    layers = [figure["layer"] for figure in json.loads(file.read_text(encoding="utf-8"))]
+    assert layers[0] == "vqaudio"
+    need("vector_quantize_pytorch")
+    assert layers[1] == "vector-quantize-pytorch"
+
+
+def test_contract(speech_folder: Path) -> None:
+    lines = run("contract", speech_folder, "--minutes", 0.1).splitlines()
+    assert len([line for line in lines if " frames | " in line]) == 11
+    assert "Encoder in bfloat16: codes of a million" in lines
+
+
+def test_export(speech_folder: Path) -> None:
+    printed = run("export", speech_folder, "--files", 3, "--hours", 0.005)
+    assert "| short, " in printed
+    assert "| long, " in printed
+
+
+def test_train() -> None:
+    printed = run("train", "--threads", 1, "--seconds", 0.01, "--widths", 16)
+    assert "| 16 | bfloat16 |" in printed
+
+
+def test_quantizers(speech_folder: Path, tmp_path: Path) -> None:
+    need("pystoi")
+    out, corpus = tmp_path / "run", tmp_path / "data" / "speechocean762"
+    recipe = ["recipes/tiny.yaml", "--set", f"data.corpora.0.root={speech_folder}"]
+    done("train", *recipe, "--out", str(out))
+    (corpus / "test").mkdir(parents=True)
+    for n, file in enumerate(sorted(speech_folder.glob("*/*.wav"))[:3]):
+        copy = corpus / "WAVE" / f"SPEAKER{n}" / "0.WAV"
+        copy.parent.mkdir(parents=True)
+        copy.write_bytes(file.read_bytes())
+    write_rows(corpus / "test" / "wav.scp", [f"u{n} WAVE/SPEAKER{n}/0.WAV" for n in range(3)])
+    write_rows(corpus / "test" / "utt2spk", [f"u{n} s{n}" for n in range(3)])
+    write_rows(corpus / "test" / "text", [f"u{n} A" for n in range(3)])
+    printed = run("quantizers", out, "--root", tmp_path / "data", "--every", 2)
+    assert "tokens a level, 2 utterances listened to" in printed
+
+
+def write_rows(file: Path, rows: list[str]) -> None:
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def test_prior(tmp_path: Path) -> None:
+    need("speechmos")
+    recordings, shards, out = (str(tmp_path / name) for name in ("recordings", "shards", "run"))
+    for speaker in range(3):
+        file = Path(recordings, f"s{speaker}", "0.wav")
+        file.parent.mkdir(parents=True)
+        soundfile.write(file, babble(speaker, 0, seconds=8.0), SAMPLE_RATE)
+    done("export", recordings, shards, "--format", "jsonl")
+    done("prior", "train", shards, out, *TINY)
+    printed = run("prior", Path(out, "prior.safetensors"), recordings, "--files", 1)
+    assert "| prior | " in printed
