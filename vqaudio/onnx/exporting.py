@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from vqaudio.checkpoint import Model
+from vqaudio.codec import Codec
 from vqaudio.devices import find_device
 from vqaudio.errors import VqaudioError
 from vqaudio.files import sha256_of
@@ -54,7 +55,7 @@ def export_onnx(
         for name, trace in traces(with_onnx_parts(model.codec), *sides).items():
             progress(f"{name}.onnx")
             write_graph(trace, temporary / f"{name}.onnx")
-        facts = _manifest(tokenizer, *sides, folder=temporary)
+        facts = _manifest(tokenizer, model.codec, *sides, folder=temporary)
         (temporary / NAME).write_text(facts.to_json(), encoding="utf-8")
         progress("check")
         found = check(tokenizer, OnnxTokenizer(temporary), sound)
@@ -62,8 +63,9 @@ def export_onnx(
     return found
 
 
-def _manifest(tokenizer: Tokenizer, encoder: Side, decoder: Side, *, folder: Path) -> Manifest:
-    codec = tokenizer.codec
+def _manifest(
+    tokenizer: Tokenizer, codec: Codec, encoder: Side, decoder: Side, *, folder: Path
+) -> Manifest:
     return Manifest(
         fingerprint=tokenizer.fingerprint,
         sample_rate=codec.sample_rate,
