@@ -44,6 +44,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/":
             self._answer(b"", body=body)
             return
+        if self.path.startswith("/api/models/"):
+            repository = self.path.removeprefix("/api/models/")
+            if repository not in self.server.private:
+                self._refuse(401, "RepoNotFound")
+                return
+            facts = {"id": repository, "private": self.server.private[repository], "siblings": []}
+            self._answer(json.dumps(facts).encode(), body=body)
+            return
         name = self.path.partition("?")[0].lstrip("/").replace("/resolve/main/", "/")
         repository = "/".join(name.split("/")[:2])
         allowed = self.headers.get("authorization") == f"Bearer {TOKEN}"

@@ -104,6 +104,15 @@ def test_sound_that_is_cut_off_leaves_a_stream_without_an_end() -> None:
     assert back.err.startswith("vqaudio: standard input cannot be used: it is cut off")
 
 
+def test_what_came_before_a_cut_is_heard() -> None:
+    stream = done("tokenize", "-", stdin=wav(SPEECH)).out
+    tokens = Tokens.from_bytes(stream, "stream")
+    cut = vqaudio("detokenize", "-", stdin=stream[:-10])  # all codes, and half of the end
+    assert cut.code == 1
+    heard = (len(cut.out) - 44) // 2
+    assert heard == tokens.num_frames * tokens.hop_length
+
+
 def test_a_stream_that_is_damaged_or_of_another_model() -> None:
     stream = done("tokenize", "-", stdin=wav(SPEECH)).out
     assert "it is cut off" in vqaudio("detokenize", "-", stdin=stream[:-3]).err
@@ -120,6 +129,12 @@ def test_no_sound_in_the_pipe() -> None:
     empty = wav(SPEECH[:0])
     assert "holds no samples" in refused("tokenize", "-", stdin=empty)
     assert "is empty" in refused("tokenize", "-", stdin=b"")
+    listed = empty[:4] + (len(empty) + 4).to_bytes(4, "little") + empty[8:] + b"LIST\x04\0\0\0abcd"
+    assert "holds no samples" in refused("tokenize", "-", stdin=listed)
+    # A program that did not know the sizes, and sound follows.
+    unknown = empty[:4] + b"\xff\xff\xff\xff" + empty[8:] + wav(SPEECH)[44:]
+    stream = Tokens.from_bytes(done("tokenize", "-", stdin=unknown).out, "stream")
+    assert stream.num_samples == len(SPEECH)
 
 
 def test_wave_reads_what_is_written(tmp_path: Path) -> None:

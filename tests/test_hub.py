@@ -77,6 +77,15 @@ def test_a_private_model_is_seen_with_its_token_alone(
     assert "frame rate" in done("describe", "me/secret").out.decode()
 
 
+def test_what_is_public_is_not_made_private_in_silence(hub: Hub, run_folder: Path) -> None:
+    done("push", run_folder, "me/tiny")
+    files = dict(hub.files)
+    assert "me/tiny is there already and public" in refused(
+        "push", run_folder, "me/tiny", "--private"
+    )
+    assert hub.files == files
+
+
 def test_codecs_of_others_come_from_the_hub(hub: Hub, peer_folder: Callable[[str], Path]) -> None:
     pytest.importorskip("transformers")
     for kind, weights in (("dac", "model.safetensors"), ("snac", "pytorch_model.bin")):
@@ -101,9 +110,11 @@ def test_what_is_here_goes_before_the_hub(
         vqaudio.load("speech-17k")
     with pytest.raises(ModelError, match=r"no model at me/other\.safetensors"):
         vqaudio.load("me/other.safetensors")
+    with pytest.raises(ModelError, match="there is no model 'me/nothing'"):
+        vqaudio.load("me/nothing")  # of a folder that is here
     assert hub.requests == []
-    with pytest.raises(MissingError, match="me/nothing cannot be fetched: the hub has no such"):
-        vqaudio.load("me/nothing")
+    with pytest.raises(MissingError, match="you/nothing cannot be fetched: the hub has no such"):
+        vqaudio.load("you/nothing")
 
 
 def test_a_hub_out_of_reach_is_one_sentence(

@@ -32,6 +32,9 @@ from vqaudio.onnx.spectra import Fold
 for name in ("onnx", "onnxruntime", "onnxscript"):
     pytest.importorskip(name, reason=f"{name} is not installed: pip install vqaudio[onnx]")
 
+# torch takes 7 s to trace a graph, however small.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 RATE, HOP = 16_000, 32
 
@@ -362,7 +365,6 @@ def test_real_spectra_are_the_spectra(causal: bool, tmp_path: Path) -> None:
 # Slow
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "causal"), [("frames", True), ("waveform", False), ("waveform", True)]
 )
@@ -377,7 +379,6 @@ def test_other_models_export(family: str, causal: bool, tmp_path: Path) -> None:
         assert max(found.samples, found.stream_samples) < 1e-5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cosine", "fsq"])
 def test_other_codebooks_export(kind: str, tmp_path: Path) -> None:
     model = tiny_model("frames", tmp_path, kind=kind)
@@ -385,7 +386,6 @@ def test_other_codebooks_export(kind: str, tmp_path: Path) -> None:
     assert export_onnx(model, tmp_path / "out", speech=speech).flipped == 0
 
 
-@pytest.mark.slow
 def test_the_bundled_model_exports(tmp_path: Path) -> None:
     found = export_onnx(find_model(), tmp_path / "out")
     assert found.seconds > 10

@@ -35,7 +35,17 @@ def test_all_blocks_are_of_a_kind_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} <= {"bash", "python", "make", "text"}
 
 
-@pytest.mark.parametrize("block", blocks("bash"))
+LONG = ("vqaudio evaluate", "vqaudio train", "vqaudio export")
+"""Commands that take longer than the default run allows; the gate runs them."""
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(block, marks=[pytest.mark.slow] if any(one in block for one in LONG) else [])
+        for block in blocks("bash")
+    ],
+)
 def test_a_shell_block_runs(block: str, folder: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(

@@ -291,6 +291,57 @@ def test_the_bundled_model_on_speech() -> None:
     assert np.abs(decoded - tokenizer.decode(tokens)[0].numpy()).max() < 1e-5
 
 
+def test_a_bad_input_or_end_of_one_stream_leaves_all_as_they_were() -> None:
+    tokenizer, sound = tokenizer_of("frames", False), noise(900)
+    one, other = tokenizer.stream_encoder(), tokenizer.stream_encoder()
+    with pytest.raises(AudioError, match="NaN"):
+        push_all([one, other], [sound, np.array([np.nan])])
+    with pytest.raises(VqaudioError, match="1 inputs came for 2 streams"):
+        push_all([one, other], [sound])
+    with pytest.raises(VqaudioError, match="there twice"):
+        push_all([one, one], [sound, sound])
+    codes, _ = push_all([one, other], [sound, sound[:0]])
+    with pytest.raises(AudioError, match="no samples"):
+        flush_all([one, other])
+    assert one.to_tokens([codes, one.flush()]) == tokenizer.encode(sound)
+
+
+def test_tensors_and_many_channels() -> None:
+    tokenizer = tokenizer_of("frames", False)
+    sound = torch.from_numpy(np.stack([noise(900, seed) for seed in range(6)]))
+    encoder = tokenizer.stream_encoder()
+    parts = [encoder.push(part) for part in sound.split([500, 4, 396], dim=1)]
+    tokens = encoder.to_tokens([*parts, encoder.flush()])
+    assert tokens == tokenizer.encode(sound)
+    assert tokens.source is not None
+    assert tokens.source.num_channels == 6
+    half = tokenizer.stream_encoder().push(sound[0].bfloat16())
+    assert (half == tokenizer.stream_encoder().push(sound[0].bfloat16().float())).all()
+
+
+def test_another_number_of_channels_or_samples_before_channels() -> None:
+    encoder = tokenizer_of("frames", False).stream_encoder()
+    with pytest.raises(AudioError, match="64 channels of one sample; transpose"):
+        encoder.push(np.zeros((64, 1)))
+    encoder.push(np.zeros((2, 100)))
+    with pytest.raises(AudioError, match="1 channels came, those before were of 2"):
+        encoder.push(np.zeros(100))
+
+
+def test_a_stream_is_resumed_at_its_sample_rate() -> None:
+    tokenizer = tokenizer_of("frames", False)
+    data = tokenizer.stream_encoder().to_bytes()
+    with pytest.raises(VqaudioError, match="'sample_rate': 1600"):
+        tokenizer.stream_encoder(2400, resume=data)
+
+
+def test_tokens_of_nothing_are_refused() -> None:
+    encoder = tokenizer_of("frames", False).stream_encoder()
+    encoder.push(noise(10))
+    with pytest.raises(TokensError, match="frames"):
+        encoder.to_tokens([])
+
+
 def test_streams_do_not_hold_each_other_s_memory() -> None:
     """What a stream remembers is its own, not a view of the batch that it was computed in."""
     tokenizer = tokenizer_of("frames", False)

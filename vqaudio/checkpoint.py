@@ -82,7 +82,7 @@ def find_model_file(model: str | os.PathLike[str] | None = None) -> Path:
     """Where `find_model` finds it; what is on this machine goes before the hub."""
     name = DEFAULT_MODEL if model is None else os.fspath(model)
     if name.startswith(PEER_PREFIX):
-        raise ModelError(f"{name} is a codec of others, which cannot be trained: give one of ours")
+        raise ModelError(f"{name} is a codec of others: give a model of vqaudio here")
     bundled = BUNDLED / f"{name}.safetensors"
     if Path(name).name == name and os.path.exists(bundled):
         return bundled
@@ -90,7 +90,8 @@ def find_model_file(model: str | os.PathLike[str] | None = None) -> Path:
         return Path(name) / MODEL_FILE
     if os.path.exists(name) or name.endswith(".safetensors"):
         return Path(name)
-    if is_repository(name):
+    # In a folder that is here, it is a file that is not: no name for the hub.
+    if is_repository(name) and not Path(name).parent.is_dir():
         return fetch(name, [MODEL_FILE])[0]
     if not Path(name).suffix:
         names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))

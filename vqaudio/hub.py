@@ -47,7 +47,7 @@ def fetch(repository: str, files: Sequence[str]) -> list[Path]:
         )
     try:
         return [Path(hf_hub_download(repository, f, etag_timeout=TIMEOUT)) for f in files]
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of the library that it transfers with, which changes
         raise MissingError(f"{repository} cannot be fetched: {explain(error)}") from None
 
 

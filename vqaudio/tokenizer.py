@@ -108,7 +108,7 @@ class Tokenizer:
         """As `encode` for each of several waveforms, of whatever lengths."""
         self.check_levels(num_codebooks)
         rate = self.sample_rate if sample_rate is None else sample_rate
-        sources = [_to_array(samples) for samples in waveforms]
+        sources = [as_array(samples) for samples in waveforms]
         mono = [audio.as_waveform(s, rate, target_rate=self.sample_rate) for s in sources]
         pieces = [
             (index, piece)
@@ -241,7 +241,7 @@ class Tokenizer:
         if not isinstance(self.codec, Codec):
             raise ModelError(
                 f"model {self.fingerprint} does not stream: how far its layers look is not known; "
-                "tokenize whole sounds, or take a model of vqaudio"
+                "tokenize whole sounds (in pipes with --format npz), or take a model of vqaudio"
             )
         return self.codec, num_codebooks or len(self.codec.codebook_sizes)
 
@@ -331,12 +331,3 @@ def _batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _to_array(samples: ArrayLike | Tensor) -> NDArray[Any]:
-    if isinstance(samples, Tensor):
-        samples = samples.detach().cpu()
-        # NumPy lacks bfloat16 and the floats of 8 bits.
-        narrow = samples.is_floating_point() and samples.element_size() <= 2
-        return (samples.float() if narrow else samples).numpy()
-    return as_array(samples)

@@ -32,10 +32,15 @@ def as_waveform(samples: ArrayLike, sample_rate: int, *, target_rate: int) -> ND
     return resample(mono[None], sample_rate, target_rate)
 
 
-def as_mono(samples: ArrayLike, sample_rate: int, *, position: int = 0) -> NDArray[np.float32]:
+def as_mono(
+    samples: ArrayLike, sample_rate: int, *, position: int = 0, num_channels: int | None = None
+) -> NDArray[np.float32]:
     """[S] or [channels, S] -> [S], S >= 0; part of a sound from sample `position` on.
 
-    Raises AudioError as `as_waveform`, which takes no fewer than one sample.
+    `num_channels` is that of the sound, where it is known.
+
+    Raises AudioError as `as_waveform`, which takes no fewer than one sample, and for another number
+    of channels.
     """
     array = as_array(samples)
     if array.ndim not in (1, 2):
@@ -43,7 +48,11 @@ def as_mono(samples: ArrayLike, sample_rate: int, *, position: int = 0) -> NDArr
     if array.size == 0:
         return np.zeros(0, np.float32)
     channels = array.reshape(-1, array.shape[-1])
-    if len(channels) > MAX_CHANNELS or len(channels) > channels.shape[1] > 1:
+    if num_channels is not None and len(channels) != num_channels:
+        raise AudioError(
+            f"samples of {len(channels)} channels came, those before were of {num_channels}"
+        )
+    if num_channels is None and _is_turned(*channels.shape):
         raise AudioError(
             f"samples of shape {list(array.shape)} would be {len(channels)} channels of "
             f"{channels.shape[1]} samples; transpose them to [channels, S]"
@@ -53,8 +62,19 @@ def as_mono(samples: ArrayLike, sample_rate: int, *, position: int = 0) -> NDArr
     return downmix(block)
 
 
+def _is_turned(num_channels: int, num_samples: int) -> bool:
+    """Whether these are more likely samples before channels."""
+    return num_channels > MAX_CHANNELS or num_channels > num_samples > 1
+
+
 def as_array(samples: ArrayLike) -> NDArray[Any]:
     """Samples as NumPy sees them; raises AudioError where it cannot, as for a ragged list."""
+    tensor: Any = samples
+    if hasattr(tensor, "detach"):  # of torch, which is not imported here
+        tensor = tensor.detach().cpu()
+        # NumPy lacks bfloat16 and the floats of 8 bits.
+        narrow = tensor.is_floating_point() and tensor.element_size() <= 2
+        samples = (tensor.float() if narrow else tensor).numpy()
     try:
         return np.asarray(samples)
     except (TypeError, ValueError) as error:

@@ -23,6 +23,9 @@ MAX_READ = 1 << 16
 SAMPLE_TYPES: dict[int, np.dtype[Any]] = {2: np.dtype("<i2"), 4: np.dtype("<i4")}
 """By the bytes of a sample."""
 
+MAX_HEADER = 1 << 20
+"""Bytes before the samples; a wav with more of them goes by a temporary file, too."""
+
 ENDLESS = 1 << 62
 """Bytes of a wav whose header does not know."""
 
@@ -51,9 +54,16 @@ class Replay:
         if self._recording:
             data = self._pipe.read(size)
             self._kept += data
+            if len(self._kept) > MAX_HEADER:
+                raise EOFError
             return data
         data, self._kept = self._kept[:size] if size >= 0 else self._kept, self._kept[size:]
         return data or self._pipe.read(size)
+
+    @property
+    def riff_size(self) -> int:
+        """What the first header of a wav says, in bytes."""
+        return int.from_bytes(self._kept[4:8], "little")
 
     def read_some(self, size: int) -> bytes:
         """What is there, at most `size` bytes; waits only where nothing is."""
@@ -121,7 +131,9 @@ def open_piped_wav(pipe: Replay) -> PipedWav | None:
         pipe.rewind()
         return None
     num_samples, num_channels = header.getnframes(), header.getnchannels()
-    known = 0 < num_samples * num_channels * sample_type.itemsize < STREAMED_SIZE
+    size = num_samples * num_channels * sample_type.itemsize
+    # Some programs write 0 for what they do not know, then in both places.
+    known = size < STREAMED_SIZE and (size > 0 or 0 < pipe.riff_size < STREAMED_SIZE)
     return PipedWav(
         pipe, header.getframerate(), num_channels, num_samples if known else None, sample_type
     )

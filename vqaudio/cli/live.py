@@ -74,8 +74,12 @@ def detokenize_live(tokenizer: Tokenizer) -> str:
         rate = reader.source_rate or reader.sample_rate
         resampler = Resampler(reader.sample_rate, rate)
         writer = PipedWavWriter(sys.stdout.buffer, rate)
-        for block in _decoded(tokenizer, reader):
-            writer.write(resampler.push(block))
+        try:
+            for block in _decoded(tokenizer, reader):
+                writer.write(resampler.push(block))
+        except TokensError:
+            writer.write(resampler.finish())
+            raise
     except TokensError as error:
         raise TokensError(f"standard input cannot be used: {error}") from None
     assert reader.end is not None
@@ -86,16 +90,24 @@ def detokenize_live(tokenizer: Tokenizer) -> str:
 
 
 def _decoded(tokenizer: Tokenizer, reader: StreamReader) -> Iterator[NDArray[np.float32]]:
-    """The sound of a stream; its last part waits for the end, which says where to cut."""
+    """The sound of a stream; its last frame waits for the end, which says where to cut.
+
+    Raises TokensError as the reader does, after the sound of all that came.
+    """
     decoder = tokenizer.stream_decoder(num_codebooks=reader.num_codebooks)
-    held: NDArray[np.uint16] | None = None
-    for codes in reader:
-        if held is not None:
-            yield decoder.push(held)
-        held = codes
+    held = np.zeros((reader.num_codebooks, 0), np.uint16)
+    try:
+        for codes in reader:
+            codes = np.concatenate([held, codes], axis=1)
+            held = codes[:, -1:]
+            yield decoder.push(codes[:, :-1])
+        if not held.size:
+            raise TokensError("it holds no codes: tokenize the sound again")
+    except TokensError:
+        if held.size:
+            yield np.concatenate([decoder.push(held), decoder.flush()])
+        raise
     assert reader.end is not None
-    if held is None:
-        raise TokensError("it holds no codes: tokenize the sound again")
     before = decoder.num_samples
     last = np.concatenate([decoder.push(held), decoder.flush(reader.end.num_samples)])
     yield last[: reader.end.num_samples - before]

@@ -50,7 +50,7 @@ def load_for(runtime: Runtime, model: str | None, device: Device) -> Tokenizer |
 def load_live(runtime: Runtime, model: str | None, device: Device) -> Tokenizer:
     """The tokenizer of a pipe to a pipe; raises ModelError for one without torch."""
     if runtime is Runtime.onnx:
-        raise ModelError("--runtime onnx writes no .vqs stream: name a file, or leave it out")
+        raise ModelError("--runtime onnx writes no .vqs stream: add --format npz, or leave it out")
     from vqaudio.tokenizer import load
 
     return load(model, device=device.value)

@@ -171,14 +171,17 @@ class VqaudioModel(PreTrainedModel):  # type: ignore[misc]
 
         What `padding_mask` marks with 0 is padding, at the end: it changes nothing.
 
-        Raises TokensError for levels that the model lacks, AudioError for another shape or padding
-        elsewhere.
+        Raises TokensError for levels that the model lacks, AudioError for another shape, padding
+        elsewhere or samples that are no numbers, ModelError for weights that are not float32.
         """
         available = self.config.num_quantizers
         if num_quantizers is not None and not 1 <= num_quantizers <= available:
             raise TokensError(f"{num_quantizers} levels asked for, the model has 1 to {available}")
         if input_values.ndim != 3 or input_values.shape[1] != 1 or not input_values.shape[2]:
             raise AudioError(f"input_values are [B, 1, S], not {list(input_values.shape)}")
+        if not input_values.isfinite().all():
+            raise AudioError("input_values hold a sample that is NaN or infinite")
+        self._check_precision()
         num_samples = _lengths(padding_mask, input_values)
         codes = self.codec.encode(
             input_values.float(), num_samples, num_codebooks=num_quantizers
@@ -198,6 +201,7 @@ class VqaudioModel(PreTrainedModel):  # type: ignore[misc]
         Frames that are padding by `padding_mask` [B, S], that of `encode`, change nothing, and are
         silent.
         """
+        self._check_codes(audio_codes)
         num_frames = None
         if padding_mask is not None:
             num_frames = self.get_audio_codes_mask(padding_mask).sum(dim=-1)
@@ -215,6 +219,24 @@ class VqaudioModel(PreTrainedModel):  # type: ignore[misc]
         frames = torch.arange(-(-mask.shape[-1] // hop), device=mask.device)
         has_sound: Tensor = frames < num_frames[:, None]
         return has_sound
+
+    def _check_precision(self) -> None:
+        """Raises ModelError: in fewer bits the codes would be others."""
+        if self.dtype != torch.float32:
+            raise ModelError(f"the model computes in float32, not {self.dtype}: model.float()")
+
+    def _check_codes(self, codes: Tensor) -> None:
+        """Raises TokensError for what are no codes of the model."""
+        self._check_precision()
+        sizes = self.codec.codebook_sizes
+        if codes.ndim != 3 or codes.is_floating_point() or not 1 <= codes.shape[1] <= len(sizes):
+            raise TokensError(
+                f"audio_codes are integers [B, 1 to {len(sizes)}, T], not {codes.dtype} of "
+                f"{list(codes.shape)}"
+            )
+        limits = torch.tensor(sizes[: codes.shape[1]], device=codes.device)[:, None]
+        if ((codes < 0) | (codes >= limits)).any():
+            raise TokensError(f"audio_codes from {codes.min()} to {codes.max()} fit no codebook")
 
     def _result(self, output: Any, return_dict: bool | None) -> Any:
         return output.to_tuple() if return_dict is False else output

@@ -44,6 +44,9 @@ def export_onnx(
     recordings. Nothing is left then.
     """
     check_packages()
+    folder = Path(os.path.abspath(folder))
+    if folder.exists() and not folder.is_dir():
+        raise VqaudioError(f"{folder} is a file: name a folder")
     if not force and folder.exists():
         raise VqaudioError(f"{folder} exists: give another name, or --force to replace its graphs")
     tokenizer = Tokenizer(model, device=find_device("cpu"))

@@ -65,7 +65,11 @@ class Snac:
     def decode(self, codes: Tensor) -> Tensor:
         books = [part.mT.flatten(1) for part in torch.split(codes, self.rows, dim=1)]
         # Its decoder adds noise: without a seed no two decodings are alike.
+        # Only what is put back may be seeded: not torch.manual_seed, which reaches all devices.
         with torch.random.fork_rng(devices=[codes.device] if codes.is_cuda else []):
-            torch.manual_seed(0)
+            if codes.is_cuda:
+                torch.cuda.default_generators[codes.device.index or 0].manual_seed(0)
+            else:
+                torch.default_generator.manual_seed(0)
             waveform: Tensor = self.model.decode(books)
             return waveform

@@ -52,7 +52,14 @@ def push(
     ]
     try:
         api.create_repo(repository, private=private, exist_ok=True)
+        if private and not api.repo_info(repository).private:
+            raise VqaudioError(
+                f"{repository} is there already and public: make it private on its page, or leave "
+                "--private out"
+            )
         api.create_commit(repository, files, commit_message="Model and card, by vqaudio")
+    except VqaudioError:
+        raise
     except Exception as error:  # of the library that it transfers with, which changes
         raise VqaudioError(f"{repository} cannot be written: {explain(error)}") from None
     return f"{constants.ENDPOINT}/{repository}"

@@ -41,7 +41,7 @@ class StreamDecoder:
         Raises TokensError for what are no codes of this model, which leaves the stream as it was;
         VqaudioError after `flush`.
         """
-        self.feed(codes)
+        self.take(self.check(codes))
         return self.give(advance([self.line])[0])
 
     def flush(self, num_samples: int | None = None) -> NDArray[np.float32]:
@@ -56,13 +56,29 @@ class StreamDecoder:
         self.end(num_samples)
         return self.give(advance([self.line])[0])
 
-    def feed(self, codes: ArrayLike) -> None:
-        """Take codes without computing; `push` does both."""
+    def check(self, codes: ArrayLike) -> NDArray[np.int64]:
+        """What `push` takes, checked; changes nothing."""
         check_open(self.line)
-        self.line.feed(self._checked(codes))
+        array = np.asarray(codes)
+        if array.ndim != 2 or array.dtype.kind not in "iu" or len(array) != self.num_codebooks:
+            raise TokensError(
+                f"the stream takes integers of shape [{self.num_codebooks}, n], not {array.dtype} "
+                f"of {list(array.shape)}"
+            )
+        sizes = np.array(self.codec.codebook_sizes[: self.num_codebooks])[:, None]
+        if ((array < 0) | (array >= sizes)).any():
+            raise TokensError(
+                f"codes from {array.min()} to {array.max()} do not fit codebooks of "
+                f"{', '.join(map(str, sizes[:, 0]))}"
+            )
+        return array.astype(np.int64)
 
-    def end(self, num_samples: int | None = None) -> None:
-        """Take no more codes, without computing; `flush` does both."""
+    def take(self, codes: NDArray[np.int64]) -> None:
+        """Take codes without computing."""
+        self.line.feed(codes)
+
+    def check_end(self, num_samples: int | None = None) -> None:
+        """Raises what `flush` would raise; changes nothing."""
         check_open(self.line)
         hop, frames = self.codec.hop_length, self.line.fed
         if not frames:
@@ -72,6 +88,10 @@ class StreamDecoder:
                 f"{num_samples} samples with {hop} samples per frame make "
                 f"{-(-num_samples // hop)} frames, but {frames} were pushed"
             )
+
+    def end(self, num_samples: int | None = None) -> None:
+        """Take no more codes, without computing; `flush` does both."""
+        self.check_end(num_samples)
         self._length = num_samples
         self.line.end()
 
@@ -97,18 +117,3 @@ class StreamDecoder:
     @property
     def _facts(self) -> dict[str, Any]:
         return {"kind": "decoder", "model": self.model, "num_codebooks": self.num_codebooks}
-
-    def _checked(self, codes: ArrayLike) -> NDArray[np.int64]:
-        array = np.asarray(codes)
-        if array.ndim != 2 or array.dtype.kind not in "iu" or len(array) != self.num_codebooks:
-            raise TokensError(
-                f"the stream takes integers of shape [{self.num_codebooks}, n], not {array.dtype} "
-                f"of {list(array.shape)}"
-            )
-        sizes = np.array(self.codec.codebook_sizes[: self.num_codebooks])[:, None]
-        if ((array < 0) | (array >= sizes)).any():
-            raise TokensError(
-                f"codes from {array.min()} to {array.max()} do not fit codebooks of "
-                f"{', '.join(map(str, sizes[:, 0]))}"
-            )
-        return array.astype(np.int64)

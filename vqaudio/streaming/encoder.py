@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vqaudio.audio import Resampler, as_mono
+from vqaudio.audio.arrays import as_array
 from vqaudio.audio.reading import no_samples
 from vqaudio.codec import Codec
-from vqaudio.errors import VqaudioError
+from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.streaming.line import Line, Side, advance, check_open
 from vqaudio.streaming.snapshot import restore, snapshot
 from vqaudio.tokens import Source, Tokens
+
+
+class Block(NamedTuple):
+    """Samples that can be taken."""
+
+    samples: NDArray[np.float32]
+    """[S], mono."""
+    num_channels: int | None
+    """Of the input; None of no samples."""
 
 
 class StreamEncoder:
@@ -39,8 +49,8 @@ class StreamEncoder:
         self.num_codebooks = num_codebooks
         self.source_num_samples = 0
         """Per channel, at the rate of the input."""
-        self.num_channels = 1
-        """Of what was pushed last."""
+        self.num_channels: int | None = None
+        """Of the input, once some has come."""
         self._resampler = Resampler(sample_rate, codec.sample_rate)
         self.line = Line(side, np.zeros((1, 0), np.float32))
 
@@ -66,7 +76,7 @@ class StreamEncoder:
         Raises AudioError for what is no sound, which leaves the stream as it was; VqaudioError
         after `flush`.
         """
-        self.feed(samples)
+        self.take(self.check(samples))
         return self.give(advance([self.line])[0])
 
     def flush(self) -> NDArray[np.uint16]:
@@ -77,20 +87,39 @@ class StreamEncoder:
         self.end()
         return self.give(advance([self.line])[0])
 
-    def feed(self, samples: ArrayLike) -> None:
-        """Take samples without computing; `push` does both."""
+    def check(self, samples: ArrayLike) -> Block:
+        """What `push` takes, checked; changes nothing."""
         check_open(self.line)
-        block = as_mono(samples, self.sample_rate, position=self.source_num_samples)
-        if block.size:
-            self.num_channels = np.size(samples) // block.size
-        self.source_num_samples += block.size
-        self.line.feed(self._resampler.push(block)[None])
+        array = as_array(samples)
+        if array.size and self.num_channels is None and array.shape[-1] == 1 and array.size > 8:
+            raise AudioError(
+                f"samples of shape {list(array.shape)} would be {array.size} channels of one "
+                "sample; transpose them to [channels, S]"
+            )
+        mono = as_mono(
+            array,
+            self.sample_rate,
+            position=self.source_num_samples,
+            num_channels=self.num_channels,
+        )
+        return Block(mono, array.size // mono.size if mono.size else None)
 
-    def end(self) -> None:
-        """Take no more samples, without computing; `flush` does both."""
+    def take(self, block: Block) -> None:
+        """Take samples without computing."""
+        if self.num_channels is None:
+            self.num_channels = block.num_channels
+        self.source_num_samples += block.samples.size
+        self.line.feed(self._resampler.push(block.samples)[None])
+
+    def check_end(self) -> None:
+        """Raises what `flush` would raise; changes nothing."""
         check_open(self.line)
         if self.source_num_samples == 0:
             raise no_samples("the stream")
+
+    def end(self) -> None:
+        """Take no more samples, without computing; `flush` does both."""
+        self.check_end()
         self.line.feed(self._resampler.finish()[None])
         self.line.end()
 
@@ -105,13 +134,13 @@ class StreamEncoder:
         """
         codec = self.codec
         return Tokens(
-            np.concatenate(parts, axis=1),
+            np.concatenate([np.zeros((self.num_codebooks, 0), np.uint16), *parts], axis=1),
             num_samples=self.num_samples,
             sample_rate=codec.sample_rate,
             hop_length=codec.hop_length,
             codebook_sizes=codec.codebook_sizes[: self.num_codebooks],
             model=self.model,
-            source=Source(self.sample_rate, self.source_num_samples, self.num_channels),
+            source=Source(self.sample_rate, self.source_num_samples, self.num_channels or 1),
         )
 
     def to_bytes(self) -> bytes:
@@ -130,9 +159,14 @@ class StreamEncoder:
     def restore(self, data: bytes) -> None:
         """Go on where `to_bytes` was called; raises VqaudioError for other bytes."""
         header = restore(self.line, data, self._facts)
-        self.num_channels = int(header["num_channels"])
+        self.num_channels = header["num_channels"]
         self.source_num_samples = self.line.fed
 
     @property
     def _facts(self) -> dict[str, Any]:
-        return {"kind": "encoder", "model": self.model, "num_codebooks": self.num_codebooks}
+        return {
+            "kind": "encoder",
+            "model": self.model,
+            "num_codebooks": self.num_codebooks,
+            "sample_rate": self.sample_rate,
+        }

@@ -118,17 +118,21 @@ class Line:
         missing = frames * side.step_in + side.lead - self.fed
         self.waiting = np.pad(self.waiting, ((0, 0), (0, missing)))
 
-    def take(self, frames: int) -> NDArray[Any]:
-        """[C, frames * step_in]: the first ones that wait."""
-        size = frames * self.side.step_in
-        taken, self.waiting = self.waiting[:, :size], self.waiting[:, size:]
-        return taken
+    def first(self, frames: int) -> NDArray[Any]:
+        """[C, frames * step_in]: what enters next."""
+        return self.waiting[:, : frames * self.side.step_in]
 
-    def give(self, output: NDArray[Any]) -> NDArray[Any]:
-        """[C', n * step_out] of the frames that entered -> what of it belongs to the stream."""
+    def give(self, output: NDArray[Any], states: list[Tensor]) -> NDArray[Any]:
+        """The first frames have entered: what came out of them, [C', n * step_out], and is left.
+
+        Returns what of it belongs to the stream.
+        """
         side = self.side
+        frames = output.shape[1] // side.step_out
         first = self.frame * side.step_out - side.delay
-        self.frame += output.shape[1] // side.step_out
+        self.frame += frames
+        self.waiting = self.waiting[:, frames * side.step_in :]
+        self.states = states
         stop = -(-self.fed // side.step_in) * side.step_out if self.ended else ENDLESS
         return output[:, max(-first, 0) : max(stop - first, 0)]
 
@@ -158,11 +162,11 @@ def _step(lines: list[Line], frames: int) -> list[NDArray[Any]]:
         }
     states = [torch.stack(one) for one in zip(*(line.states for line in lines), strict=True)]
     flow = Flow(states, lag=-side.lead, **places)
-    taken = torch.from_numpy(np.stack([line.take(frames) for line in lines]))
-    outputs = side.run(taken.to(side.device), flow).cpu().numpy()
-    for place, line in enumerate(lines):
-        line.states = [state[place].clone() for state in flow.left_behind]
-    return [line.give(output) for line, output in zip(lines, outputs, strict=True)]
+    entering = torch.from_numpy(np.stack([line.first(frames) for line in lines]))
+    outputs = side.run(entering.to(side.device), flow).cpu().numpy()
+    # Of its own, not a view of the batch, which would be kept for it.
+    left = [[state[place].clone() for state in flow.left_behind] for place in range(len(lines))]
+    return [line.give(*one) for line, *one in zip(lines, outputs, left, strict=True)]
 
 
 def check_open(line: Line) -> None:

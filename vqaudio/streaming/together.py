@@ -20,18 +20,23 @@ def push_all(streams: Sequence[Stream], inputs: Sequence[ArrayLike]) -> list[NDA
 
     All streams are encoders, or decoders, of one tokenizer with the same number of levels.
 
-    Raises VqaudioError where they are not, AudioError or TokensError for an input that is none:
-    then the inputs before it have been taken.
+    Raises VqaudioError where they are not, AudioError or TokensError for an input that is none;
+    then nothing has been taken of any.
     """
     _check(streams)
-    for stream, one in zip(streams, inputs, strict=True):
-        stream.feed(one)
+    if len(inputs) != len(streams):
+        raise VqaudioError(f"{len(inputs)} inputs came for {len(streams)} streams")
+    checked = [stream.check(one) for stream, one in zip(streams, inputs, strict=True)]
+    for stream, block in zip(streams, checked, strict=True):
+        stream.take(block)
     return _advance(streams)
 
 
 def flush_all(streams: Sequence[Stream]) -> list[NDArray[Any]]:
-    """What `flush` of each stream returns; raises as it does, and as `push_all`."""
+    """What `flush` of each stream returns; raises as it does, and then none has ended."""
     _check(streams)
+    for stream in streams:
+        stream.check_end()
     for stream in streams:
         stream.end()
     return _advance(streams)
@@ -48,3 +53,5 @@ def _check(streams: Sequence[Stream]) -> None:
             "streams that are computed together have one tokenizer, one direction and the same "
             "number of levels: push the others by themselves"
         )
+    if len(set(map(id, streams))) < len(streams):
+        raise VqaudioError("a stream is there twice: join its inputs")
