@@ -35,17 +35,20 @@ def test_all_blocks_are_of_a_kind_that_is_tested() -> None:
     assert {language for language, _ in BLOCKS} <= {"bash", "python", "make", "text"}
 
 
-LONG = ("vqaudio evaluate", "vqaudio train", "vqaudio export")
-"""Commands that take longer than the default run allows; the gate runs them."""
+LONG = ("vqaudio evaluate", "vqaudio train", "vqaudio export", "read_export(")
+"""What takes longer than the default run allows, or reads what such a command wrote; the gate runs
+these in one process, in the README's order of shell and Python blocks."""
 
 
-@pytest.mark.parametrize(
-    "block",
-    [
+def marked(language: str) -> list[object]:
+    """The blocks of a language, the long ones marked as slow."""
+    return [
         pytest.param(block, marks=[pytest.mark.slow] if any(one in block for one in LONG) else [])
-        for block in blocks("bash")
-    ],
-)
+        for block in blocks(language)
+    ]
+
+
+@pytest.mark.parametrize("block", marked("bash"))
 def test_a_shell_block_runs(block: str, folder: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     done = subprocess.run(
@@ -59,7 +62,7 @@ def test_a_shell_block_runs(block: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("block", blocks("python"))
+@pytest.mark.parametrize("block", marked("python"))
 def test_a_python_block_runs(block: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     exec(compile(block, "README.md", "exec"), {})

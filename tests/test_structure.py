@@ -19,7 +19,7 @@ LAYERS = (
     ("errors",),
     ("files", "npz", "threads", "devices", "hub"),
     ("entropy",),
-    ("audio", "tokens", "patterns", "pieces", "layers", "quantizers", "metrics"),
+    ("audio", "tokens", "patterns", "pieces", "line", "layers", "quantizers", "metrics"),
     ("codec", "corpora"),
     ("discriminators", "peers"),
     ("losses",),

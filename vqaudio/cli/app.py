@@ -28,7 +28,7 @@ from vqaudio.cli.hub import card, push
 from vqaudio.cli.huggingface import bpe, text_tokenizer
 from vqaudio.cli.jobs import STDIO, Job, note, plan_jobs, report, run_jobs, say
 from vqaudio.cli.live import detokenize_live, is_live, tokenize_live
-from vqaudio.cli.onnx import Runtime, RuntimeOption, export_onnx, load_for, load_live
+from vqaudio.cli.onnx import Runtime, RuntimeOption, export_onnx, load_for, load_live, load_torch
 from vqaudio.cli.options import Device, DeviceOption, ForceOption, LevelsOption, ModelOption
 from vqaudio.cli.prior import prior
 from vqaudio.cli.probe import probe
@@ -187,7 +187,7 @@ def reconstruct(
     jobs = plan_jobs(
         [source], target, suffix=".wav", suffixes=tuple(WRITE_FORMATS), find=find_audio
     )
-    tokenizer = _load(model, device)
+    tokenizer = load_torch(model, device)
 
     def work(job: Job) -> str:
         tokens = _encode(tokenizer, job.source, levels)
@@ -212,7 +212,7 @@ def describe(
     if target is not None and Path(target).suffix.lower() in FORMATS:
         facts = describe_token_file(Path(target))
     else:
-        facts = describe_model(_load(target, Device.cpu))
+        facts = describe_model(load_torch(target, Device.cpu))
     say(json.dumps(facts, indent=2) if as_json else "\n".join(to_lines(facts)))
 
 
@@ -334,13 +334,7 @@ def demo(
     """Tokenize and reconstruct speech, and say how alike the two are."""
     from vqaudio.cli.demo import run_demo
 
-    say("\n".join(run_demo(_load(model, Device.auto), source, out, force=force)))
-
-
-def _load(model: str | None, device: Device) -> Tokenizer:
-    from vqaudio.tokenizer import load
-
-    return load(model, device=device.value)
+    say("\n".join(run_demo(load_torch(model, Device.auto), source, out, force=force)))
 
 
 def _encode(tokenizer: Tokenizer | OnnxTokenizer, source: Path, levels: int | None) -> Tokens:

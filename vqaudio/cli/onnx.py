@@ -35,9 +35,7 @@ def load_for(runtime: Runtime, model: str | None, device: Device) -> Tokenizer |
     Raises ModelError when there is no such model or device.
     """
     if runtime is Runtime.torch:
-        from vqaudio.tokenizer import load
-
-        return load(model, device=device.value)
+        return load_torch(model, device)
     from vqaudio.onnx.runtime import OnnxTokenizer
 
     if model is None:
@@ -51,6 +49,11 @@ def load_live(runtime: Runtime, model: str | None, device: Device) -> Tokenizer:
     """The tokenizer of a pipe to a pipe; raises ModelError for one without torch."""
     if runtime is Runtime.onnx:
         raise ModelError("--runtime onnx writes no .vqs stream: add --format npz, or leave it out")
+    return load_torch(model, device)
+
+
+def load_torch(model: str | None, device: Device) -> Tokenizer:
+    """The tokenizer that --model and --device mean; raises ModelError as `load_for`."""
     from vqaudio.tokenizer import load
 
     return load(model, device=device.value)

@@ -32,6 +32,7 @@ from transformers.utils import ModelOutput
 from vqaudio.codec import Codec, CodecConfig
 from vqaudio.errors import AudioError, ModelError, TokensError
 from vqaudio.tokenizer import Tokenizer
+from vqaudio.tokens.fitting import check_levels
 
 
 class VqaudioConfig(PretrainedConfig):  # type: ignore[misc]
@@ -174,9 +175,7 @@ class VqaudioModel(PreTrainedModel):  # type: ignore[misc]
         Raises TokensError for levels that the model lacks, AudioError for another shape, padding
         elsewhere or samples that are no numbers, ModelError for weights that are not float32.
         """
-        available = self.config.num_quantizers
-        if num_quantizers is not None and not 1 <= num_quantizers <= available:
-            raise TokensError(f"{num_quantizers} levels asked for, the model has 1 to {available}")
+        check_levels(num_quantizers, self.config.num_quantizers)
         if input_values.ndim != 3 or input_values.shape[1] != 1 or not input_values.shape[2]:
             raise AudioError(f"input_values are [B, 1, S], not {list(input_values.shape)}")
         if not input_values.isfinite().all():

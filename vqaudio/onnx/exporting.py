@@ -88,7 +88,7 @@ def _manifest(
 
 def _step(side: Side) -> Step:
     states = tuple((state.shape[0], state.shape[1]) for state in side.blank)
-    return Step(side.step_in, side.step_out, side.lead, side.delay, states)
+    return Step(side.steps_in, side.steps_out, side.lead, side.delay, states)
 
 
 @contextmanager

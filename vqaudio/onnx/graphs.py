@@ -26,10 +26,10 @@ from torch.export import Dim
 from vqaudio.codec import Codec
 from vqaudio.errors import ModelError
 from vqaudio.layers import Flow, SpectralAnalysis, SpectralSynthesis
+from vqaudio.line import ENDLESS
 from vqaudio.onnx.codebooks import FrozenCodebook
 from vqaudio.onnx.spectra import RealAnalysis, RealSynthesis
 from vqaudio.streaming import Side
-from vqaudio.streaming.line import ENDLESS
 
 OPSET = 20
 """The first with Gelu as one operator."""

@@ -10,78 +10,29 @@ from numpy.typing import ArrayLike, NDArray
 
 from vqaudio.audio import Resampler, as_mono
 from vqaudio.audio.reading import no_samples
-from vqaudio.errors import TokensError, VqaudioError
+from vqaudio.errors import TokensError
+from vqaudio.line import FRAMES_AT_ONCE, Line
 from vqaudio.onnx.manifest import Manifest, Step
-
-FRAMES_AT_ONCE = 500
-"""Of what was pushed at once, as many are computed in a step: memory stays bounded."""
-
-ENDLESS = 2**40
-"""The length of a stream that has not ended."""
+from vqaudio.tokens.fitting import check_codes
 
 Run = Callable[..., list[NDArray[Any]]]
 """input [1, C, n * steps_in], start [1], stop [1], *states -> output [1, C', n * steps_out],
 *states."""
 
 
-class Line:
-    """One stream on its way through a graph of steps."""
+def _begin(step: Step, empty: NDArray[Any]) -> Line[Step]:
+    states = [np.zeros((1, *shape), np.float32) for shape in step.states]
+    return Line(step, empty, states)
 
-    def __init__(self, run: Run, step: Step, empty: NDArray[Any]) -> None:
-        """`empty` [C, 0] says how many channels come in, and of which type."""
-        self.run = run
-        self.step = step
-        self.states = [np.zeros((1, *shape), np.float32) for shape in step.states]
-        self.frame = -1 if step.lead else 0
-        """The next one to enter; frame -1 is of the lead, after steps before the beginning."""
-        self.fed = 0
-        """Steps."""
-        self.ended = False
-        self.waiting = np.pad(empty, ((0, 0), (0, -self.position)))
 
-    @property
-    def position(self) -> int:
-        """The place in the stream of the first step that waits."""
-        return self.frame * self.step.steps_in + self.step.lead
-
-    def push(self, block: NDArray[Any]) -> list[NDArray[Any]]:
-        """[C, n], any n -> blocks [C', m] of what is known by now."""
-        self.fed += block.shape[1]
-        self.waiting = np.concatenate([self.waiting, block], axis=1)
-        return self._advance()
-
-    def end(self) -> list[NDArray[Any]]:
-        """Blocks [C', m] of what the layers have been waiting for; nothing more may come."""
-        self.ended = True
-        step = self.step
-        frames = -(-self.fed // step.steps_in) + -(-step.delay // step.steps_out)
-        missing = frames * step.steps_in + step.lead - self.fed
-        self.waiting = np.pad(self.waiting, ((0, 0), (0, missing)))
-        return self._advance()
-
-    def check_open(self) -> None:
-        """Raises VqaudioError for a stream that has ended."""
-        if self.ended:
-            raise VqaudioError("the stream has ended: make a new one")
-
-    def _advance(self) -> list[NDArray[Any]]:
-        outputs = []
-        while frames := min(self.waiting.shape[1] // self.step.steps_in, FRAMES_AT_ONCE):
-            size = frames * self.step.steps_in
-            taken, self.waiting = self.waiting[None, :, :size], self.waiting[:, size:]
-            start = np.array([self.position])
-            stop = np.array([self.fed if self.ended else ENDLESS])
-            output, *self.states = self.run(taken, start, stop, *self.states)
-            outputs.append(self._give(output[0]))
-        return outputs
-
-    def _give(self, output: NDArray[Any]) -> NDArray[Any]:
-        """[C', n] of the frames that entered -> what of it belongs to the stream."""
-        step = self.step
-        first = self.frame * step.steps_out - step.delay
-        self.frame += output.shape[1] // step.steps_out
-        stop = -(-self.fed // step.steps_in) * step.steps_out if self.ended else ENDLESS
-        return output[:, max(-first, 0) : max(stop - first, 0)]
+def _advance(run: Run, line: Line[Step]) -> list[NDArray[Any]]:
+    """Compute all whole frames that wait -> blocks [C', m] of what came out."""
+    outputs = []
+    while frames := min(line.num_waiting, FRAMES_AT_ONCE):
+        start, stop = np.array([line.position]), np.array([line.length])
+        output, *states = run(line.first(frames)[None], start, stop, *line.states)
+        outputs.append(line.give(output[0], states))
+    return outputs
 
 
 class OnnxStreamEncoder:
@@ -90,7 +41,8 @@ class OnnxStreamEncoder:
     def __init__(
         self, run: Run, manifest: Manifest, *, num_codebooks: int, sample_rate: int
     ) -> None:
-        self._line = Line(run, manifest.encoder_step, np.zeros((1, 0), np.float32))
+        self._run = run
+        self._line = _begin(manifest.encoder_step, np.zeros((1, 0), np.float32))
         self._resampler = Resampler(sample_rate, manifest.sample_rate)
         self._pushed = 0
         self._empty = np.zeros((num_codebooks, 0), np.uint16)
@@ -104,7 +56,8 @@ class OnnxStreamEncoder:
         mono = as_mono(samples, self._resampler.source_rate, position=self._pushed)
         block = self._resampler.push(mono)
         self._pushed += len(mono)
-        return self._joined(self._line.push(block[None]))
+        self._line.feed(block[None])
+        return self._joined(_advance(self._run, self._line))
 
     def flush(self) -> NDArray[np.uint16]:
         """[Q, n], the codes of the last frames; the stream has ended.
@@ -114,8 +67,9 @@ class OnnxStreamEncoder:
         self._line.check_open()
         if not self._pushed:
             raise no_samples("the stream")
-        last = self._line.push(self._resampler.finish()[None])
-        return self._joined([*last, *self._line.end()])
+        self._line.feed(self._resampler.finish()[None])
+        self._line.end()
+        return self._joined(_advance(self._run, self._line))
 
     def _joined(self, blocks: list[NDArray[Any]]) -> NDArray[np.uint16]:
         levels = len(self._empty)
@@ -128,8 +82,9 @@ class OnnxStreamDecoder:
 
     def __init__(self, run: Run, manifest: Manifest, *, num_codebooks: int) -> None:
         self._levels = len(manifest.codebook_sizes)
-        self._sizes = np.array(manifest.codebook_sizes[:num_codebooks])[:, None]
-        self._line = Line(run, manifest.decoder_step, np.zeros((self._levels, 0), np.int64))
+        self._sizes = manifest.codebook_sizes[:num_codebooks]
+        self._run = run
+        self._line = _begin(manifest.decoder_step, np.zeros((self._levels, 0), np.int64))
 
     def push(self, codes: ArrayLike) -> NDArray[np.float32]:
         """[Q, n], any n -> [S], the samples that are known by now; S may be 0.
@@ -137,28 +92,16 @@ class OnnxStreamDecoder:
         Raises TokensError for what are no codes of this model, VqaudioError after `flush`.
         """
         self._line.check_open()
-        return _joined(self._line.push(all_levels(self._checked(codes), self._levels)))
+        self._line.feed(all_levels(check_codes(codes, self._sizes), self._levels))
+        return _joined(_advance(self._run, self._line))
 
     def flush(self) -> NDArray[np.float32]:
         """[S], the samples of the last frames; the stream has ended."""
         self._line.check_open()
         if not self._line.fed:
             raise TokensError("no codes were pushed: there is nothing to decode")
-        return _joined(self._line.end())
-
-    def _checked(self, codes: ArrayLike) -> NDArray[Any]:
-        array, sizes = np.asarray(codes), self._sizes
-        if array.ndim != 2 or array.dtype.kind not in "iu" or len(array) != len(sizes):
-            raise TokensError(
-                f"the stream takes integers of shape [{len(sizes)}, n], not {array.dtype} of "
-                f"{list(array.shape)}"
-            )
-        if ((array < 0) | (array >= sizes)).any():
-            raise TokensError(
-                f"codes from {array.min()} to {array.max()} do not fit codebooks of "
-                f"{', '.join(map(str, sizes[:, 0]))}"
-            )
-        return array
+        self._line.end()
+        return _joined(_advance(self._run, self._line))
 
 
 def all_levels(codes: NDArray[Any], num_codebooks: int) -> NDArray[np.int64]:

@@ -9,8 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from vqaudio.codec import Codec
 from vqaudio.errors import TokensError
-from vqaudio.streaming.line import Line, Side, advance, check_open
+from vqaudio.line import Line
+from vqaudio.streaming.side import Side, advance
 from vqaudio.streaming.snapshot import restore, snapshot
+from vqaudio.tokens.fitting import check_codes
 
 
 class StreamDecoder:
@@ -28,7 +30,7 @@ class StreamDecoder:
         self.num_samples = 0
         """Given out so far."""
         self._length: int | None = None
-        self.line = Line(side, np.zeros((num_codebooks, 0), np.int64))
+        self.line = Line(side, np.zeros((num_codebooks, 0), np.int64), side.blank)
 
     @property
     def delay(self) -> float:
@@ -58,20 +60,9 @@ class StreamDecoder:
 
     def check(self, codes: ArrayLike) -> NDArray[np.int64]:
         """What `push` takes, checked; changes nothing."""
-        check_open(self.line)
-        array = np.asarray(codes)
-        if array.ndim != 2 or array.dtype.kind not in "iu" or len(array) != self.num_codebooks:
-            raise TokensError(
-                f"the stream takes integers of shape [{self.num_codebooks}, n], not {array.dtype} "
-                f"of {list(array.shape)}"
-            )
-        sizes = np.array(self.codec.codebook_sizes[: self.num_codebooks])[:, None]
-        if ((array < 0) | (array >= sizes)).any():
-            raise TokensError(
-                f"codes from {array.min()} to {array.max()} do not fit codebooks of "
-                f"{', '.join(map(str, sizes[:, 0]))}"
-            )
-        return array.astype(np.int64)
+        self.line.check_open()
+        sizes = self.codec.codebook_sizes[: self.num_codebooks]
+        return check_codes(codes, sizes).astype(np.int64)
 
     def take(self, codes: NDArray[np.int64]) -> None:
         """Take codes without computing."""
@@ -79,7 +70,7 @@ class StreamDecoder:
 
     def check_end(self, num_samples: int | None = None) -> None:
         """Raises what `flush` would raise; changes nothing."""
-        check_open(self.line)
+        self.line.check_open()
         hop, frames = self.codec.hop_length, self.line.fed
         if not frames:
             raise TokensError("no codes were pushed: there is nothing to decode")
@@ -107,7 +98,7 @@ class StreamDecoder:
 
         Raises VqaudioError after `flush`.
         """
-        check_open(self.line)
+        self.line.check_open()
         return snapshot(self.line, {**self._facts, "num_samples": self.num_samples})
 
     def restore(self, data: bytes) -> None:

@@ -13,7 +13,8 @@ from vqaudio.audio.arrays import as_array
 from vqaudio.audio.reading import no_samples
 from vqaudio.codec import Codec
 from vqaudio.errors import AudioError, VqaudioError
-from vqaudio.streaming.line import Line, Side, advance, check_open
+from vqaudio.line import Line
+from vqaudio.streaming.side import Side, advance
 from vqaudio.streaming.snapshot import restore, snapshot
 from vqaudio.tokens import Source, Tokens
 
@@ -52,7 +53,7 @@ class StreamEncoder:
         self.num_channels: int | None = None
         """Of the input, once some has come."""
         self._resampler = Resampler(sample_rate, codec.sample_rate)
-        self.line = Line(side, np.zeros((1, 0), np.float32))
+        self.line = Line(side, np.zeros((1, 0), np.float32), side.blank)
 
     @property
     def sample_rate(self) -> int:
@@ -68,7 +69,7 @@ class StreamEncoder:
     def delay(self) -> float:
         """Seconds of sound after a frame that its code waits for."""
         side = self.line.side
-        return (side.delay * side.step_in + side.lead) / self.codec.sample_rate
+        return (side.delay * side.steps_in + side.lead) / self.codec.sample_rate
 
     def push(self, samples: ArrayLike) -> NDArray[np.uint16]:
         """[S] or [channels, S], any S -> the codes [Q, n] that are known by now; n may be 0.
@@ -89,7 +90,7 @@ class StreamEncoder:
 
     def check(self, samples: ArrayLike) -> Block:
         """What `push` takes, checked; changes nothing."""
-        check_open(self.line)
+        self.line.check_open()
         array = as_array(samples)
         if array.size and self.num_channels is None and array.shape[-1] == 1 and array.size > 8:
             raise AudioError(
@@ -113,7 +114,7 @@ class StreamEncoder:
 
     def check_end(self) -> None:
         """Raises what `flush` would raise; changes nothing."""
-        check_open(self.line)
+        self.line.check_open()
         if self.source_num_samples == 0:
             raise no_samples("the stream")
 
@@ -148,7 +149,7 @@ class StreamEncoder:
 
         Raises VqaudioError after `flush`, and where the stream resamples.
         """
-        check_open(self.line)
+        self.line.check_open()
         if self.sample_rate != self.codec.sample_rate:
             raise VqaudioError(
                 f"a stream that resamples from {self.sample_rate} Hz cannot be put away: push "

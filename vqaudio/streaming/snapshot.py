@@ -8,21 +8,22 @@ import torch
 
 from vqaudio import npz
 from vqaudio.errors import VqaudioError
-from vqaudio.streaming.line import Line
+from vqaudio.line import Line
+from vqaudio.streaming.side import Side
 
 FORMAT_VERSION = 1
 MAX_BYTES = 1 << 28
 """A snapshot takes some 100 KB and what waits, less than a frame."""
 
 
-def snapshot(line: Line, facts: dict[str, Any]) -> bytes:
+def snapshot(line: Line[Side], facts: dict[str, Any]) -> bytes:
     """`facts` say what the line is one of, and are compared when it is restored."""
     header = {**facts, "stream": FORMAT_VERSION, "frame": line.frame, "fed": line.fed}
     states = {f"state{n}": state.cpu().numpy() for n, state in enumerate(line.states)}
     return npz.pack(header, waiting=line.waiting, **states)
 
 
-def restore(line: Line, data: bytes, facts: dict[str, Any]) -> dict[str, Any]:
+def restore(line: Line[Side], data: bytes, facts: dict[str, Any]) -> dict[str, Any]:
     """Put the line where `snapshot` was called; returns all facts of then.
 
     Raises VqaudioError for bytes of something else, or of another kind of line.

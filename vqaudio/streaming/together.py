@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from vqaudio.errors import VqaudioError
 from vqaudio.streaming.decoder import StreamDecoder
 from vqaudio.streaming.encoder import StreamEncoder
-from vqaudio.streaming.line import advance
+from vqaudio.streaming.side import advance
 
 Stream = TypeVar("Stream", StreamEncoder, StreamDecoder)
 

@@ -1,8 +1,12 @@
-"""Whether tokens are those of a model, and whether it has so many levels."""
+"""Whether tokens are those of a model, and codes, and whether it has so many levels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from vqaudio.errors import TokensError
 from vqaudio.tokens.tokens import Tokens
@@ -42,3 +46,20 @@ def check_levels(num_codebooks: int | None, available: int, *, least: int = 1) -
             else f"takes {available}, no more and no less"
         )
         raise TokensError(f"{num_codebooks} levels asked for, the model {allowed}")
+
+
+def check_codes(codes: ArrayLike, codebook_sizes: Sequence[int]) -> NDArray[Any]:
+    """`codes` as an array [Q, n], n >= 0; raises TokensError for what are no codes of the model."""
+    array = np.asarray(codes)
+    if array.ndim != 2 or array.dtype.kind not in "iu" or len(array) != len(codebook_sizes):
+        raise TokensError(
+            f"the stream takes integers of shape [{len(codebook_sizes)}, n], not {array.dtype} of "
+            f"{list(array.shape)}"
+        )
+    sizes = np.array(codebook_sizes)[:, None]
+    if ((array < 0) | (array >= sizes)).any():
+        raise TokensError(
+            f"codes from {array.min()} to {array.max()} do not fit codebooks of "
+            f"{', '.join(map(str, codebook_sizes))}"
+        )
+    return array

@@ -58,11 +58,7 @@ def header_size(num_codebooks: int) -> int:
 def write(header: dict[str, Any], codes: NDArray[np.uint16], coder: Coder | None = None) -> bytes:
     """Raises TokensError for what the header has no room for, or a coder that does not fit."""
     coder = Packed() if coder is None else coder
-    if not re.fullmatch("[0-9a-f]{16}", header["model"]):
-        raise TokensError(
-            f".vqa has room for a fingerprint of 16 hexadecimal digits, not for "
-            f"{header['model']!r}: save as .npz"
-        )
+    model = model_bytes(header["model"], ".vqa")
     if coder.model not in ("", header["model"]):
         raise TokensError(
             f"coder {coder.fingerprint} is for codes of model {coder.model}, these are of model "
@@ -76,7 +72,7 @@ def write(header: dict[str, Any], codes: NDArray[np.uint16], coder: Coder | None
             FORMAT_VERSION,
             CODERS.index(coder.name),
             len(sizes),
-            bytes.fromhex(header["model"]),
+            model,
             bytes.fromhex(coder.fingerprint),
             header["sample_rate"],
             header["hop_length"],
@@ -89,6 +85,16 @@ def write(header: dict[str, Any], codes: NDArray[np.uint16], coder: Coder | None
         raise TokensError(f"a number is too large for .vqa ({error}): save as .npz") from None
     before = fixed + (np.array(sizes) - 1).astype("<u2").tobytes()
     return before + _CHECKSUM.pack(crc32(before)) + payload
+
+
+def model_bytes(model: str, suffix: str) -> bytes:
+    """The 8 bytes of a fingerprint; raises TokensError for one that has others."""
+    if not re.fullmatch("[0-9a-f]{16}", model):
+        raise TokensError(
+            f"{suffix} has room for a fingerprint of 16 hexadecimal digits, not for {model!r}: "
+            "save as .npz"
+        )
+    return bytes.fromhex(model)
 
 
 def read(data: bytes, coder: Coder | None = None) -> tuple[dict[str, Any], NDArray[np.uint16]]:

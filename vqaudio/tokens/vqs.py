@@ -27,7 +27,6 @@ A stream without its end was cut off: what came before is good.
 from __future__ import annotations
 
 import io
-import re
 import struct
 from collections.abc import Iterator
 from typing import IO, Any, NamedTuple
@@ -39,6 +38,7 @@ from numpy.typing import NDArray
 from vqaudio.entropy import Coder, Packed
 from vqaudio.errors import TokensError
 from vqaudio.tokens.limits import FORMAT_VERSION, MAX_CODES
+from vqaudio.tokens.vqa import model_bytes
 
 MAGIC = b"\x93VQS"
 MAX_FRAMES = 1 << 16
@@ -66,18 +66,13 @@ class StreamWriter:
 
     def __init__(self, file: IO[bytes], header: dict[str, Any]) -> None:
         """Raises TokensError for what the header has no room for."""
-        if not re.fullmatch("[0-9a-f]{16}", header["model"]):
-            raise TokensError(
-                f".vqs has room for a fingerprint of 16 hexadecimal digits, not for "
-                f"{header['model']!r}: save as .npz"
-            )
         self._file = file
         self._sizes: tuple[int, ...] = tuple(header["codebook_sizes"])
         fixed = _FIXED.pack(
             MAGIC,
             FORMAT_VERSION,
             len(self._sizes),
-            bytes.fromhex(header["model"]),
+            model_bytes(header["model"], ".vqs"),
             header["sample_rate"],
             header["hop_length"],
             header["source"][0] if header["source"] else 0,
