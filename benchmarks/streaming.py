@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from measuring import machine, table
 
 import vqaudio
 from vqaudio.streaming import push_all
@@ -99,7 +99,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     tokenizer = vqaudio.load(arguments.model, device="cpu")
-    print(f"{platform.processor() or platform.machine()}, {arguments.threads} threads, {tokenizer}")
+    print(f"{machine(arguments.threads)}, {tokenizer}")
 
     rows: dict[str, dict[str, float]] = {}
     pushes = max(round(arguments.seconds * tokenizer.codec.frame_rate), 2)
@@ -110,10 +110,11 @@ def main() -> None:
         rows["Mimi, 1 stream, encode"] = mimi(max(round(arguments.seconds * 12.5), 2))
     except ImportError:
         print("Mimi is left out: pip install transformers")
-    print("\n| a frame of | median, ms | 99 %, ms | x real time |\n|---|---|---|---|")
-    for name, row in rows.items():
-        figures = f"{row['median_ms']:.2f} | {row['p99_ms']:.2f} | {row['real_time_factor']:.0f}"
-        print(f"| {name} | {figures} |")
+    cells = [
+        [name, f"{row['median_ms']:.2f}", f"{row['p99_ms']:.2f}", f"{row['real_time_factor']:.0f}"]
+        for name, row in rows.items()
+    ]
+    print("\n" + table(["a frame of", "median, ms", "99 %, ms", "x real time"], cells))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2), encoding="utf-8")
 

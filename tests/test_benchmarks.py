@@ -20,7 +20,18 @@ BENCHMARKS = ROOT / "benchmarks"
 
 pytestmark = pytest.mark.slow
 
-TESTED = {"contract", "export", "prior", "quantizer_layer", "quantizers", "speed", "train"}
+TESTED = {
+    "contract",
+    "export",
+    "onnx_graphs",
+    "pipe",
+    "prior",
+    "quantizer_layer",
+    "quantizers",
+    "speed",
+    "streaming",
+    "train",
+}
 PARTS = {"measuring", "peers"}
 """Files that the others import."""
 
@@ -91,6 +102,32 @@ def test_contract(speech_folder: Path) -> None:
     lines = run("contract", speech_folder, "--minutes", 0.1).splitlines()
     assert len([line for line in lines if " frames | " in line]) == 11
     assert "Encoder in bfloat16: codes of a million" in lines
+
+
+def test_streaming(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    run("streaming", "--seconds", 0.2, "--threads", 1, "--json", file)
+    figures = json.loads(file.read_text(encoding="utf-8"))
+    assert all(row["p99_ms"] >= row["median_ms"] > 0 for row in figures.values())
+    assert {"vqaudio, 1 stream, encode", "vqaudio, 64 streams, decode"} <= figures.keys()
+
+
+def test_pipe(speech_folder: Path) -> None:
+    *_, short, long = run("pipe", speech_folder, "--minutes", 0.02, 0.2).splitlines()
+    assert short.startswith("| 0.02 | ")
+    assert long.startswith("| 0.2 | ")
+    for row in (short, long):
+        codes, samples = row.strip("| ").split(" | ")[-2:]
+        assert codes.startswith("0 of ")
+        assert int(samples) <= 1
+
+
+def test_onnx_graphs(tmp_path: Path, speech_folder: Path) -> None:
+    need("onnxscript")
+    need("onnxruntime")
+    done("export-onnx", "speech-16k", str(tmp_path / "exported"))
+    printed = run("onnx_graphs", tmp_path / "exported", "--speech", speech_folder, "--threads", 1)
+    assert "| int8 | " in printed
 
 
 def test_export(speech_folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -58,6 +60,59 @@ def test_search_is_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         codes = nearest(vectors, centroids)
     assert torch.equal(codes, nearest(vectors, centroids))
+
+
+Change = Callable[[EmaCodebook | GradientCodebook], object]
+
+
+def stepped(book: EmaCodebook | GradientCodebook) -> None:
+    book.train()
+    optimizer = torch.optim.SGD(book.parameters(), 0.5) if list(book.parameters()) else None
+    answer = book(torch.randn(400, 3))
+    if optimizer is not None:
+        answer.codebook_loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    book.eval()
+
+
+CHANGES: dict[str, Change] = {
+    "placed": lambda book: book.place(torch.randn(16, 3)),
+    "loaded": lambda book: book.load_state_dict(trained(type(book)).state_dict()),
+    "trained": stepped,
+    "in another type and back": lambda book: book.double().float(),
+}
+
+
+def trained(kind: type[EmaCodebook | GradientCodebook]) -> EmaCodebook | GradientCodebook:
+    book = kind(16, 3, decay=0.5)
+    for _ in range(3):
+        book(torch.randn(200, 3))
+    return book.eval()
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("kind", [EmaCodebook, GradientCodebook])
+@pytest.mark.parametrize("inference", [False, True])
+def test_a_codebook_that_changed_is_searched_anew(
+    kind: type[EmaCodebook | GradientCodebook], change: Change, inference: bool
+) -> None:
+    book, x = trained(kind), 2 * torch.randn(300, 3)
+    with torch.inference_mode(inference):
+        assert torch.equal(book.encode(x), nearest(x, book.centroids))
+    other = copy.deepcopy(book)
+    change(book)
+    for one in (book, other):
+        with torch.inference_mode(inference):
+            assert torch.equal(one.encode(x), nearest(x, one.centroids))
+            assert torch.equal(one.decode(one.encode(x)), one.centroids[one.encode(x)])
+
+
+def test_a_codebook_made_in_inference_mode_is_searched_anew() -> None:
+    with torch.inference_mode():
+        book, x = trained(EmaCodebook), torch.randn(300, 3)
+        for _ in range(2):
+            assert torch.equal(book.encode(x), nearest(x, book.centroids))
+            book.place(torch.randn(16, 3))
 
 
 class LargestTensor(TorchDispatchMode):

@@ -59,6 +59,7 @@ class SpectralAnalysis(nn.Module):
         super().__init__()
         self.window_length = window_length
         self.hop_length = hop_length
+        self.causal = causal
         self.offset = _offset(window_length, hop_length, causal)
         window = _window(window_length)
         # Scaled so that a sine of full scale has magnitude 1 at its bin.
@@ -76,13 +77,16 @@ class SpectralAnalysis(nn.Module):
             extent=self.window_length,
             stride=self.hop_length,
         ).squeeze(1)
-        windows = samples.unfold(-1, self.window_length, self.hop_length) * self.window
         # In real numbers: torch is three times as fast with them as with complex ones.
-        real, imaginary = self.transform(windows)
+        real, imaginary = self.transform(self.windows(samples) * self.window)
         power = real.square() + imaginary.square()
         log = ((power + TINY).sqrt() + FLOOR).log()
         compression = (-0.7 * log).exp()
         return Spectra((log + 6.0) / 3.0, real * compression, imaginary * compression)
+
+    def windows(self, samples: Tensor) -> Tensor:
+        """[B, (T - 1) * hop_length + window_length] -> [B, T, window_length]."""
+        return samples.unfold(-1, self.window_length, self.hop_length)
 
     def transform(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """[B, T, window_length] -> real and imaginary parts [B, T, F]."""
@@ -111,6 +115,7 @@ class SpectralSynthesis(nn.Module):
         self.window_length = window_length
         self.hop_length = hop_length
         self.hops = window_length // hop_length
+        self.causal = causal
         self.offset = _offset(window_length, hop_length, causal)
         self.register_buffer("window", _window(window_length), persistent=False)
 
@@ -124,7 +129,7 @@ class SpectralSynthesis(nn.Module):
         magnitude = level.clamp(max=math.log(100.0)).exp()
         windows = self.transform(magnitude * phase.cos(), magnitude * phase.sin())
         windows = windows * (0.5 * self.window)
-        present = level.new_ones(len(level), 1, level.shape[1])
+        present = level.new_ones(level.shape[0], 1, level.shape[1])
         if lengths is None:
             present = present[:1]  # the same for all
         else:
@@ -134,12 +139,12 @@ class SpectralSynthesis(nn.Module):
         margin = self.hops - 1
         if isinstance(lengths, Flow):
             weight = self._weight(lengths.remember(present, margin))
-            total = lengths.overlap(self._overlap_add(windows), num_samples)
+            total = lengths.overlap(self.overlap_add(windows), num_samples)
             lengths.upsample(self.hop_length, left=-self.offset)
             return total / weight.clamp(min=1e-9)
         weight = self._weight(F.pad(present, (margin, margin)))
         sound = slice(-self.offset, num_samples - self.offset)
-        return self._overlap_add(windows)[..., sound] / weight[..., sound].clamp(min=1e-9)
+        return self.overlap_add(windows)[..., sound] / weight[..., sound].clamp(min=1e-9)
 
     def transform(self, real: Tensor, imaginary: Tensor) -> Tensor:
         """Spectra [B, T, F], each -> their windows [B, T, window_length]."""
@@ -148,7 +153,7 @@ class SpectralSynthesis(nn.Module):
         )
         return windows
 
-    def _overlap_add(self, windows: Tensor) -> Tensor:
+    def overlap_add(self, windows: Tensor) -> Tensor:
         """[B, T, window_length] -> [B, 1, (T - 1) * hop_length + window_length]."""
         batch, frames, _ = windows.shape
         parts = windows.view(batch, frames, self.hops, self.hop_length)
@@ -162,8 +167,10 @@ class SpectralSynthesis(nn.Module):
 
         The sum of the windows over a hop is that of the frames which it and the ones before begin.
         """
+        count = present.shape[-1] - self.hops + 1
         latest_first = self.window.view(self.hops, self.hop_length).flip(0)
-        return (present.unfold(-1, self.hops, 1) @ latest_first).flatten(2)
+        around = torch.stack([present[..., hop : hop + count] for hop in range(self.hops)], dim=-1)
+        return (around @ latest_first).flatten(2)
 
     def needs(self, span: Span) -> Span:
         return Span(

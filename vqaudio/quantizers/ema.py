@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqaudio.quantizers.batch import Batch, Statistics
 from vqaudio.quantizers.codebook import Quantized, dead_codes, flatten, masked_mean_square
-from vqaudio.quantizers.search import nearest
+from vqaudio.quantizers.search import KeptSearch, nearest
 
 
 class EmaCodebook(nn.Module):
@@ -61,6 +61,7 @@ class EmaCodebook(nn.Module):
         self.register_buffer("sums", torch.zeros(codebook_size, dim))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self._started = False
+        self._search = KeptSearch()
 
     @property
     def centroids(self) -> Tensor:
@@ -106,11 +107,15 @@ class EmaCodebook(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """[..., D] -> [...] int64."""
         flat, _ = flatten(x, None, self.dim)
-        return nearest(flat, self.centroids).view(x.shape[:-1])
+        search = self._search.among(lambda: self.centroids, self.sums, self.counts)
+        return search(flat).view(x.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:
         """[...] -> [..., D]."""
-        return F.embedding(codes, self.centroids)
+        if self.unit:
+            return F.embedding(codes, self.centroids)
+        # The same numbers, but only those that are asked for are divided.
+        return F.embedding(codes, self.sums) / F.embedding(codes, self.counts[:, None])
 
     def stored(self) -> dict[str, Tensor]:
         # Before they get unit length: dividing twice would change their last digits.

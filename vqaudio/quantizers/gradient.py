@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vqaudio.quantizers.batch import Batch, Statistics
 from vqaudio.quantizers.codebook import Quantized, dead_codes, flatten, masked_mean_square
-from vqaudio.quantizers.search import nearest
+from vqaudio.quantizers.search import KeptSearch, nearest
 
 
 class GradientCodebook(nn.Module):
@@ -44,6 +44,7 @@ class GradientCodebook(nn.Module):
         self.register_buffer("counts", torch.ones(codebook_size))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self._started = False
+        self._search = KeptSearch()
 
     @property
     def centroids(self) -> Tensor:
@@ -83,7 +84,7 @@ class GradientCodebook(nn.Module):
     def encode(self, x: Tensor) -> Tensor:
         """[..., D] -> [...] int64."""
         flat, _ = flatten(x, None, self.dim)
-        return nearest(flat, self.centroids).view(x.shape[:-1])
+        return self._search.among(lambda: self.weight, self.weight)(flat).view(x.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:
         """[...] -> [..., D]."""

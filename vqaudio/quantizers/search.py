@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -12,36 +15,70 @@ DEVICE_BLOCK_ROWS = 4096
 """The same on other devices, where starting an operation costs more than memory."""
 
 
-@torch.no_grad()
-def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
-    """[N, D], [K, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k at a tie.
+class Search:
+    """A search among centroids [K, D], which are read now and not again.
 
     ||x - e||^2 = ||x||^2 - 2 (x . e - ||e||^2 / 2), so the nearest code maximises what stands in
     the brackets. Both sides are first moved to the centroids' mean: distances stay, but squared
     norms become small, and float32 keeps the digits that decide. Autocast would take them: it is
     off in here.
     """
-    with torch.autocast(vectors.device.type, enabled=False):
-        origin = centroids.mean(dim=0)
-        codebook = centroids - origin
-        # The bias is one more dimension, in which every vector is 1: no pass over the scores.
-        bias = -0.5 * codebook.square().sum(dim=1, keepdim=True)
-        weights = torch.cat([codebook, bias], dim=1).T
 
+    @torch.no_grad()
+    def __init__(self, centroids: Tensor) -> None:
+        with torch.autocast(centroids.device.type, enabled=False):
+            self._origin = centroids.mean(dim=0)
+            codebook = centroids - self._origin
+            # The bias is one more dimension, in which every vector is 1: no pass over the scores.
+            bias = -0.5 * codebook.square().sum(dim=1, keepdim=True)
+            self._weights = torch.cat([codebook, bias], dim=1).T
+
+    @torch.no_grad()
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """[N, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k at a tie."""
         size, dim = vectors.shape
         most = BLOCK_ROWS if vectors.device.type == "cpu" else DEVICE_BLOCK_ROWS
         rows = max(min(size, most), 1)
-        # All blocks use the same memory: new pages cost as much as the product itself.
-        shifted = vectors.new_ones(rows, dim + 1)
-        scores = vectors.new_empty(rows, len(centroids))
-        codes = torch.empty(size, dtype=torch.int64, device=vectors.device)
-        for start in range(0, size, rows):
-            block = vectors[start : start + rows]
-            some = slice(len(block))
-            torch.sub(block, origin, out=shifted[some, :dim])
-            torch.mm(shifted[some], weights, out=scores[some])
-            codes[start : start + rows] = _argmax(scores[some])
+        with torch.autocast(vectors.device.type, enabled=False):
+            # All blocks use the same memory: new pages cost as much as the product itself.
+            shifted = vectors.new_ones(rows, dim + 1)
+            scores = vectors.new_empty(rows, self._weights.shape[1])
+            codes = torch.empty(size, dtype=torch.int64, device=vectors.device)
+            for start in range(0, size, rows):
+                block = vectors[start : start + rows]
+                some = slice(len(block))
+                torch.sub(block, self._origin, out=shifted[some, :dim])
+                torch.mm(shifted[some], self._weights, out=scores[some])
+                codes[start : start + rows] = _argmax(scores[some])
         return codes
+
+
+def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
+    """[N, D], [K, D] -> [N] int64: `Search(centroids)(vectors)`."""
+    return Search(centroids)(vectors)
+
+
+class KeptSearch:
+    """The search of a codebook, made anew when one of its tensors is another one or was written to.
+
+    What goes into a search costs as much as a search for one frame, and stays while the codes do.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple[Search, tuple[Tensor, ...], list[int]] | None = None
+
+    def among(self, centroids: Callable[[], Tensor], *tensors: Tensor) -> Search:
+        """The search among `centroids()`, which are computed from `tensors` and nothing else."""
+        if any(tensor.is_inference() for tensor in tensors):
+            return Search(centroids())  # torch does not count what is written to these
+        versions = [tensor._version for tensor in tensors]
+        if self._kept is not None:
+            search, sources, then = self._kept
+            if versions == then and all(map(operator.is_, tensors, sources)):
+                return search
+        search = Search(centroids())
+        self._kept = search, tensors, versions
+        return search
 
 
 def _argmax(scores: Tensor) -> Tensor:
