@@ -4,8 +4,8 @@
 
 DATA is any folder of sound files; they are played one after the other, again and again, as one
 wav of each length. Every program is a process of its own: `tokenize -` and `detokenize -` from pipe
-to pipe, and the same with files. Its peak memory, its real-time factor, how many codes of the
-stream are not those of the file, and how far samples are apart, in steps of 16 bits.
+to pipe, and the same with files. Its peak memory, its real-time factor (with its start), how many
+codes of the stream are not those of the file, and how far samples are apart, in steps of 16 bits.
 """
 
 from __future__ import annotations
@@ -31,6 +31,15 @@ import vqaudio
 from vqaudio import audio
 
 RATE = 16000
+
+
+STARTER = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:]).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=sys.stderr)
+sys.exit(code)
+"""
+"""A small program that starts another: Linux counts the memory of who starts it as its own."""
 
 
 class Run(NamedTuple):
@@ -114,19 +123,20 @@ def vqaudio_program(*order: str, stdin: Path | None = None, stdout: Path | None 
         subprocess.Popen(["cat", stdin or os.devnull], stdout=subprocess.PIPE) as source,
         open(stdout or os.devnull, "wb") as target,
         subprocess.Popen(
-            program, stdin=source.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", STARTER, *program],
+            stdin=source.stdout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         ) as process,
     ):
         assert process.stdout
         assert process.stderr
         while block := process.stdout.read(1 << 16):
             target.write(block)
-        said = process.stderr.read().decode()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        *said, memory = process.stderr.read().decode().splitlines()
     if process.returncode:
-        raise RuntimeError(said)
-    return Run(used.ru_maxrss / 2**10, time.perf_counter() - start)
+        raise RuntimeError("\n".join(said))
+    return Run(int(memory) / 2**10, time.perf_counter() - start)
 
 
 def largest_difference(live: Path, whole: Path) -> int:

@@ -1,7 +1,7 @@
 """Our quantizer as a layer beside vector-quantize-pytorch: time and memory of one pass.
 
     pip install vector-quantize-pytorch
-    python benchmarks/quantizer_layer.py [--threads N] [--quick] [--json FILE]
+    python benchmarks/quantizer_layer.py [--threads N] [--codes K ...] [--levels Q ...]
 
 Random vectors of dimension 128 through one codebook and through eight residual ones; a pass in
 training with and without the gradient's way back, and one in evaluation. Times are the best of 5
@@ -22,6 +22,7 @@ import argparse
 import json
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,9 +39,9 @@ OURS, THEIRS, CDIST, PRODUCT = (
     "torch.cdist, argmin",
     "product",
 )
-SIZES = [(n, k, q) for q in (1, 8) for k in (1024, 8192) for n in (4096, 65536)]
-"""Vectors, codes per book, levels."""
+VECTORS = (4096, 65536)
 QUICK = [(256, 64, 1), (256, 64, 2)]
+"""Vectors, codes per book, levels."""
 
 
 class Layer(NamedTuple):
@@ -111,6 +112,8 @@ COLUMNS = ("training", "with backward", "evaluation", "training memory", "evalua
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--codes", type=int, nargs="+", default=[1024, 8192], help="per book")
+    parser.add_argument("--levels", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--quick", action="store_true", help="tiny sizes: does it run?")
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
@@ -125,7 +128,8 @@ def main() -> None:
         print("without vector-quantize-pytorch, which is not installed")
         layers.remove(THEIRS)
     figures = []
-    for vectors, codes, levels in QUICK if arguments.quick else SIZES:
+    sizes = list(product(VECTORS, arguments.codes, arguments.levels))
+    for vectors, codes, levels in QUICK if arguments.quick else sizes:
         size = {"vectors": vectors, "codes": codes, "levels": levels}
         found = {}
         for name in [*layers, CDIST, PRODUCT] if levels == 1 else layers:

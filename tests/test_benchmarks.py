@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 from shell import done
 from sounds import SAMPLE_RATE, babble
 from test_cli_prior import TINY
+
+import vqaudio
+from vqaudio.checkpoint import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -98,9 +103,19 @@ def test_quantizer_layer(tmp_path: Path) -> None:
     assert layers[1] == "vector-quantize-pytorch"
 
 
-def test_contract(speech_folder: Path) -> None:
-    lines = run("contract", speech_folder, "--minutes", 0.1).splitlines()
-    assert len([line for line in lines if " frames | " in line]) == 11
+def test_contract(tmp_path: Path) -> None:
+    """The contract itself, of the bundled model: batch, pieces, streams and threads on speech."""
+    tokenizer = vqaudio.load(device="cpu")
+    speech = tokenizer.decode(vqaudio.Tokens.load(BUNDLED / "example.npz"))[0].numpy()
+    for place, part in enumerate(np.split(speech, [30_000, 75_001, 76_234])):
+        soundfile.write(tmp_path / f"{place}.wav", part, tokenizer.sample_rate)
+    lines = run("contract", tmp_path, "--threads", 1, 2).splitlines()
+    ways = [row for row in lines if re.match(r"\| (alone|7|ragged|streamed) ", row)]
+    assert len(ways) == 13
+    for way in ways:
+        cells = way.strip("| ").split(" | ")
+        assert int(cells[3]) <= len(tokenizer.codec.codebook_sizes), way  # one near tie at the most
+        assert float(cells[-1]) < 1e-5, way
     assert "Encoder in bfloat16: codes of a million" in lines
 
 

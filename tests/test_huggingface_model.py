@@ -129,7 +129,7 @@ def test_a_saved_model_is_the_same_by_whatever_class(tokenizer: Tokenizer, tmp_p
         vqaudio.load(tmp_path / "saved")
 
 
-def test_its_calls_are_those_of_encodec_and_mimi() -> None:
+def test_its_calls_are_those_of_mimi() -> None:
     for method in ("encode", "decode"):
         own = inspect.signature(getattr(VqaudioModel, method)).parameters
         mimi = inspect.signature(getattr(transformers.MimiModel, method)).parameters

@@ -189,10 +189,11 @@ def test_the_example_of_the_documentation_runs(exported: Exported, tmp_path: Pat
     (tmp_path / "exported").symlink_to(exported.folder)
     speak(tmp_path / "in.wav", seconds=1.0)
     page = (ROOT / "docs" / "onnx.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    command = [sys.executable, "-I", "-c", example]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
+    ours, example = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    for program in (ours, example):
+        command = [sys.executable, "-I", "-c", program]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr
     codes, samples = (float(line.split(":")[1]) for line in ran.stdout.splitlines())
     assert codes == 0
     assert samples < 1e-5
@@ -310,8 +311,9 @@ def test_force_replaces_the_graphs(
 
 
 def test_what_is_more_than_rounding_is_refused() -> None:
-    good = Check(10.0, 10_000, 10, 10, 9e-5, 9e-5)
+    good = Check(100.0, 4, 100_000, 10, 10, 9e-5, 9e-5)
     refuse(good)
+    refuse(Check(1.0, 4, 1000, 4, 4, 0.0, 0.0))  # one frame may always
     for bad in (
         {"flipped": 11},
         {"stream_flipped": 11},
@@ -320,6 +322,16 @@ def test_what_is_more_than_rounding_is_refused() -> None:
     ):
         with pytest.raises(ModelError):
             refuse(good._replace(**bad))
+
+
+def test_a_stream_s_channels_are_those_it_began_with(exported: Exported) -> None:
+    both = np.stack([sound(1000), sound(1000)[::-1]])
+    stream = exported.onnx.stream_encoder()
+    parts = [stream.push(both[:, :999]), stream.push(both[:, 999:])]  # 2 channels of one sample
+    with pytest.raises(AudioError, match="samples of 1 channels came, those before were of 2"):
+        stream.push(both[0])
+    codes = np.concatenate([*parts, stream.flush()], axis=1)
+    assert np.array_equal(codes, exported.torch.encode(both).codes)
 
 
 # The parts that stand in for torch's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqaudio.quantizers import EmaCodebook, GradientCodebook, nearest
-from vqaudio.quantizers.search import BLOCK_ROWS
+from vqaudio.quantizers.search import BLOCK_ROWS, KeptSearch, Search
 
 
 @pytest.fixture(autouse=True)
@@ -62,57 +63,92 @@ def test_search_is_float32_under_autocast() -> None:
     assert torch.equal(codes, nearest(vectors, centroids))
 
 
-Change = Callable[[EmaCodebook | GradientCodebook], object]
+Book = EmaCodebook | GradientCodebook
 
 
-def stepped(book: EmaCodebook | GradientCodebook) -> None:
-    book.train()
-    optimizer = torch.optim.SGD(book.parameters(), 0.5) if list(book.parameters()) else None
-    answer = book(torch.randn(400, 3))
-    if optimizer is not None:
-        answer.codebook_loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-    book.eval()
-
-
-CHANGES: dict[str, Change] = {
-    "placed": lambda book: book.place(torch.randn(16, 3)),
-    "loaded": lambda book: book.load_state_dict(trained(type(book)).state_dict()),
-    "trained": stepped,
-    "in another type and back": lambda book: book.double().float(),
-}
-
-
-def trained(kind: type[EmaCodebook | GradientCodebook]) -> EmaCodebook | GradientCodebook:
+def trained(kind: type[Book]) -> Book:
     book = kind(16, 3, decay=0.5)
     for _ in range(3):
         book(torch.randn(200, 3))
     return book.eval()
 
 
+def step(book: Book, **options: bool) -> None:
+    """Of training, by an optimiser as well."""
+    weights = list(book.parameters())
+    optimizer = torch.optim.AdamW(weights, 0.5, **options) if weights else None
+    answer = book.train()(torch.randn(400, 3))
+    if optimizer is not None:
+        answer.codebook_loss.backward()
+        optimizer.step()
+    book.eval()
+
+
+def write_unseen(book: Book) -> None:
+    """By a way that torch does not count."""
+    for tensor in (*book.parameters(), *(b for b in book.buffers() if b.is_floating_point())):
+        tensor.data.copy_(torch.rand_like(tensor) + 0.5)
+
+
+def place(book: Book) -> None:
+    book.place(torch.randn(16, 3))
+
+
+def load(book: Book) -> None:
+    book.load_state_dict(trained(type(book)).state_dict())
+
+
+def round_off(book: Book) -> None:
+    book.to(torch.bfloat16).float()
+
+
+CHANGES: dict[str, Callable[[Book], object]] = {
+    "placed": place,
+    "loaded": load,
+    "trained": step,
+    "trained by one fused operation": partial(step, fused=True),
+    "written to unseen": write_unseen,
+    "rounded off": round_off,
+}
+
+
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("kind", [EmaCodebook, GradientCodebook])
-@pytest.mark.parametrize("inference", [False, True])
+@pytest.mark.parametrize("copied", [False, True])
 def test_a_codebook_that_changed_is_searched_anew(
-    kind: type[EmaCodebook | GradientCodebook], change: Change, inference: bool
+    kind: type[Book], change: Callable[[Book], object], copied: bool
 ) -> None:
     book, x = trained(kind), 2 * torch.randn(300, 3)
-    with torch.inference_mode(inference):
-        assert torch.equal(book.encode(x), nearest(x, book.centroids))
-    other = copy.deepcopy(book)
+    place(book)  # so that a copy's count of changes catches up with what was kept
+    assert torch.equal(book.encode(x), nearest(x, book.centroids))
+    book = copy.deepcopy(book) if copied else book
+    before = book.centroids.clone()
     change(book)
-    for one in (book, other):
+    assert not torch.equal(before, book.centroids)
+    for inference in (True, False):
         with torch.inference_mode(inference):
-            assert torch.equal(one.encode(x), nearest(x, one.centroids))
-            assert torch.equal(one.decode(one.encode(x)), one.centroids[one.encode(x)])
+            assert torch.equal(book.encode(x), nearest(x, book.centroids))
+            assert torch.equal(book.decode(book.encode(x)), book.centroids[book.encode(x)])
 
 
-def test_a_codebook_made_in_inference_mode_is_searched_anew() -> None:
+def test_a_codebook_of_inference_mode_is_searched_anew() -> None:
     with torch.inference_mode():
         book, x = trained(EmaCodebook), torch.randn(300, 3)
         for _ in range(2):
             assert torch.equal(book.encode(x), nearest(x, book.centroids))
-            book.place(torch.randn(16, 3))
+            place(book)
+
+
+def test_the_search_is_kept_while_the_codes_are_the_same() -> None:
+    book, kept = trained(EmaCodebook), KeptSearch()
+
+    def search() -> Search:
+        return kept.among(lambda: book.centroids, book.sums, book.counts)
+
+    first = search()
+    assert search() is first
+    place(book)
+    assert search() is not first
 
 
 class LargestTensor(TorchDispatchMode):

@@ -140,7 +140,7 @@ def test_causal_models_look_ahead_no_further_than_their_windows(family: str, cau
         assert tokenizer.stream_encoder().delay > 0
 
 
-def test_the_layers_remember_as_much_after_an_hour_as_after_a_second() -> None:
+def test_the_layers_remember_as_much_later_as_after_a_second() -> None:
     encoder = tokenizer_of("frames", False).stream_encoder()
     encoder.push(noise(1600))
     early = len(encoder.to_bytes())

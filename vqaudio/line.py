@@ -113,6 +113,8 @@ class Line(Generic[SideT]):
         first = self.frame * side.steps_out - side.delay
         self.frame += frames
         self.waiting = self.waiting[:, frames * side.steps_in :]
+        if not self.num_waiting:
+            self.waiting = self.waiting.copy()  # a view would hold all that was pushed with it
         self.states = states
         stop = -(-self.fed // side.steps_in) * side.steps_out if self.ended else ENDLESS
         return output[:, max(-first, 0) : max(stop - first, 0)]

@@ -4,6 +4,7 @@ reading     files and pipes -> checked, downmixed, resampled blocks, in constant
 ahead       blocks read by another thread, beside the model
 parts       a part of a file, found by seeking
 decoding    libsndfile first, PyAV for the rest
+intake      live sound in blocks, checked and resampled as one
 piping      wav through pipes, as it comes
 ogg         where libsndfile may jump to in one
 resampling  one streaming resampler for files and arrays
@@ -16,6 +17,7 @@ from vqaudio.audio.ahead import read_ahead
 from vqaudio.audio.arrays import as_mono, as_waveform
 from vqaudio.audio.decoding import AudioInfo
 from vqaudio.audio.finding import AUDIO_SUFFIXES, find_audio
+from vqaudio.audio.intake import Block, Intake
 from vqaudio.audio.parts import read_part
 from vqaudio.audio.piping import PipedWavWriter
 from vqaudio.audio.reading import Audio, AudioStream, info, read, read_blocks
@@ -29,6 +31,8 @@ __all__ = [
     "AudioInfo",
     "AudioStream",
     "AudioWriter",
+    "Block",
+    "Intake",
     "PipedWavWriter",
     "Resampler",
     "as_mono",

@@ -1,4 +1,4 @@
-"""Our codec as an audio tokenizer of `transformers`: what takes an EncodecModel takes this.
+"""Our codec as an audio tokenizer of `transformers`, with the calls of its MimiModel.
 
     model = VqaudioModel.from_tokenizer(vqaudio.load())
     inputs = model.feature_extractor(sounds, sampling_rate=16000, return_tensors="pt")

@@ -8,7 +8,7 @@ their windows alike.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,59 @@ def _offset(window_length: int, hop_length: int, causal: bool) -> int:
     return -extra if causal else -(extra // 2)
 
 
+class Fourier(Protocol):
+    """Between samples, the windows that overlap on them, and their spectra.
+
+    N samples a window, F = N // 2 + 1 bins.
+    """
+
+    def cut(self, samples: Tensor) -> Tensor:
+        """[B, (T - 1) * hop_length + N] -> windows [B, T, N]."""
+        ...
+
+    def spectra(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T, N] -> real and imaginary parts [B, T, F]."""
+        ...
+
+    def windows(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        """Spectra [B, T, F], each -> N times their windows [B, T, N]."""
+        ...
+
+    def overlap_add(self, windows: Tensor) -> Tensor:
+        """[B, T, N] -> sums [B, 1, (T - 1) * hop_length + N]."""
+        ...
+
+
+class FastFourier:
+    """By torch's FFT."""
+
+    def __init__(self, window_length: int, hop_length: int) -> None:
+        self.window_length = window_length
+        self.hop_length = hop_length
+
+    def cut(self, samples: Tensor) -> Tensor:
+        return samples.unfold(-1, self.window_length, self.hop_length)
+
+    def spectra(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum = torch.fft.rfft(windows)
+        # Parts of their own: torch is three times as fast with real numbers as with complex ones.
+        return spectrum.real.contiguous(), spectrum.imag.contiguous()
+
+    def windows(self, real: Tensor, imaginary: Tensor) -> Tensor:
+        spectrum = torch.complex(real, imaginary)
+        windows: Tensor = torch.fft.irfft(spectrum, n=self.window_length, norm="forward")
+        return windows
+
+    def overlap_add(self, windows: Tensor) -> Tensor:
+        batch, frames, _ = windows.shape
+        hops = self.window_length // self.hop_length
+        parts = windows.view(batch, frames, hops, self.hop_length)
+        total = windows.new_zeros(batch, frames + hops - 1, self.hop_length)
+        for hop in range(hops):
+            total[:, hop : hop + frames] += parts[:, :, hop]
+        return total.flatten(1).unsqueeze(1)
+
+
 class Spectra(NamedTuple):
     """What the ear hears of frames, each [B, T, F]."""
 
@@ -59,8 +112,8 @@ class SpectralAnalysis(nn.Module):
         super().__init__()
         self.window_length = window_length
         self.hop_length = hop_length
-        self.causal = causal
         self.offset = _offset(window_length, hop_length, causal)
+        self.fourier: Fourier = FastFourier(window_length, hop_length)
         window = _window(window_length)
         # Scaled so that a sine of full scale has magnitude 1 at its bin.
         self.register_buffer("window", window * (2.0 / window.sum()), persistent=False)
@@ -77,21 +130,11 @@ class SpectralAnalysis(nn.Module):
             extent=self.window_length,
             stride=self.hop_length,
         ).squeeze(1)
-        # In real numbers: torch is three times as fast with them as with complex ones.
-        real, imaginary = self.transform(self.windows(samples) * self.window)
+        real, imaginary = self.fourier.spectra(self.fourier.cut(samples) * self.window)
         power = real.square() + imaginary.square()
         log = ((power + TINY).sqrt() + FLOOR).log()
         compression = (-0.7 * log).exp()
         return Spectra((log + 6.0) / 3.0, real * compression, imaginary * compression)
-
-    def windows(self, samples: Tensor) -> Tensor:
-        """[B, (T - 1) * hop_length + window_length] -> [B, T, window_length]."""
-        return samples.unfold(-1, self.window_length, self.hop_length)
-
-    def transform(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, T, window_length] -> real and imaginary parts [B, T, F]."""
-        spectrum = torch.fft.rfft(windows)
-        return spectrum.real.contiguous(), spectrum.imag.contiguous()
 
     def needs(self, span: Span) -> Span:
         return Span(
@@ -115,8 +158,8 @@ class SpectralSynthesis(nn.Module):
         self.window_length = window_length
         self.hop_length = hop_length
         self.hops = window_length // hop_length
-        self.causal = causal
         self.offset = _offset(window_length, hop_length, causal)
+        self.fourier: Fourier = FastFourier(window_length, hop_length)
         self.register_buffer("window", _window(window_length), persistent=False)
 
     @property
@@ -127,7 +170,7 @@ class SpectralSynthesis(nn.Module):
         level, phase = features.float().chunk(2, dim=-1)
         # A limit of +40 dB full scale keeps an untrained network from overflowing.
         magnitude = level.clamp(max=math.log(100.0)).exp()
-        windows = self.transform(magnitude * phase.cos(), magnitude * phase.sin())
+        windows = self.fourier.windows(magnitude * phase.cos(), magnitude * phase.sin())
         windows = windows * (0.5 * self.window)
         present = level.new_ones(level.shape[0], 1, level.shape[1])
         if lengths is None:
@@ -139,28 +182,12 @@ class SpectralSynthesis(nn.Module):
         margin = self.hops - 1
         if isinstance(lengths, Flow):
             weight = self._weight(lengths.remember(present, margin))
-            total = lengths.overlap(self.overlap_add(windows), num_samples)
+            total = lengths.overlap(self.fourier.overlap_add(windows), num_samples)
             lengths.upsample(self.hop_length, left=-self.offset)
             return total / weight.clamp(min=1e-9)
         weight = self._weight(F.pad(present, (margin, margin)))
         sound = slice(-self.offset, num_samples - self.offset)
-        return self.overlap_add(windows)[..., sound] / weight[..., sound].clamp(min=1e-9)
-
-    def transform(self, real: Tensor, imaginary: Tensor) -> Tensor:
-        """Spectra [B, T, F], each -> their windows [B, T, window_length]."""
-        windows: Tensor = torch.fft.irfft(
-            torch.complex(real, imaginary), n=self.window_length, norm="forward"
-        )
-        return windows
-
-    def overlap_add(self, windows: Tensor) -> Tensor:
-        """[B, T, window_length] -> [B, 1, (T - 1) * hop_length + window_length]."""
-        batch, frames, _ = windows.shape
-        parts = windows.view(batch, frames, self.hops, self.hop_length)
-        total = windows.new_zeros(batch, frames + self.hops - 1, self.hop_length)
-        for hop in range(self.hops):
-            total[:, hop : hop + frames] += parts[:, :, hop]
-        return total.flatten(1).unsqueeze(1)
+        return self.fourier.overlap_add(windows)[..., sound] / weight[..., sound].clamp(min=1e-9)
 
     def _weight(self, present: Tensor) -> Tensor:
         """[B, 1, n + hops - 1], 1 for a frame that is there -> [B, 1, n * hop_length].

@@ -28,7 +28,7 @@ from vqaudio.errors import ModelError
 from vqaudio.layers import Flow, SpectralAnalysis, SpectralSynthesis
 from vqaudio.line import ENDLESS
 from vqaudio.onnx.codebooks import FrozenCodebook
-from vqaudio.onnx.spectra import RealAnalysis, RealSynthesis
+from vqaudio.onnx.spectra import RealFourier
 from vqaudio.streaming import Side
 
 OPSET = 20
@@ -38,13 +38,9 @@ OPSET = 20
 def with_onnx_parts(codec: Codec) -> Codec:
     """A copy whose spectra and codebooks are such that ONNX has words for them."""
     codec = copy.deepcopy(codec).eval()
-    for part in (codec.encoder, codec.decoder):
-        for name, child in part.named_children():
-            match child:
-                case SpectralAnalysis():
-                    setattr(part, name, RealAnalysis(child))
-                case SpectralSynthesis():
-                    setattr(part, name, RealSynthesis(child))
+    for module in list(codec.modules()):
+        if isinstance(module, SpectralAnalysis | SpectralSynthesis):
+            module.fourier = RealFourier(module.window_length, module.hop_length)
     codec.quantizer.codebooks = nn.ModuleList(map(FrozenCodebook, codec.quantizer.codebooks))
     return codec.requires_grad_(False)
 

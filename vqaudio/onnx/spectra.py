@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vqaudio.layers import SpectralAnalysis, SpectralSynthesis
-
 
 class Fold(nn.Module):
     """The halves of windows laid on each other: half as many numbers to multiply with.
@@ -53,46 +51,31 @@ class Fold(nn.Module):
         return torch.cat(parts, dim=-1)
 
 
-class RealAnalysis(SpectralAnalysis):
-    """A SpectralAnalysis in operators that onnxruntime has."""
-
-    def __init__(self, analysis: SpectralAnalysis) -> None:
-        super().__init__(
-            window_length=analysis.window_length,
-            hop_length=analysis.hop_length,
-            causal=analysis.causal,
-        )
-        self.halves = Fold(self.window_length)
-
-    def windows(self, samples: Tensor) -> Tensor:
-        hops = self.window_length // self.hop_length
-        frames = samples.shape[-1] // self.hop_length - hops + 1
-        parts = samples.reshape(samples.shape[0], frames + hops - 1, self.hop_length)
-        return torch.cat([parts[:, hop : hop + frames] for hop in range(hops)], dim=-1)
-
-    def transform(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        even, odd = self.halves.fold(windows)
-        return even @ self.halves.cos, odd @ -self.halves.sin
-
-
-class RealSynthesis(SpectralSynthesis):
-    """A SpectralSynthesis in operators that onnxruntime has."""
+class RealFourier(nn.Module):
+    """A Fourier in operators that onnxruntime has."""
 
     twice: Tensor
 
-    def __init__(self, synthesis: SpectralSynthesis) -> None:
-        super().__init__(
-            window_length=synthesis.window_length,
-            hop_length=synthesis.hop_length,
-            causal=synthesis.causal,
-        )
-        self.halves = Fold(self.window_length)
+    def __init__(self, window_length: int, hop_length: int) -> None:
+        super().__init__()
+        self.hop_length = hop_length
+        self.hops = window_length // hop_length
+        self.halves = Fold(window_length)
         # A bin with a partner, f and -f, stands for both.
-        twice = torch.ones(self.window_length // 2 + 1)
+        twice = torch.ones(window_length // 2 + 1)
         twice[1 : self.halves.pairs + 1] = 2.0
         self.register_buffer("twice", twice[:, None])
 
-    def transform(self, real: Tensor, imaginary: Tensor) -> Tensor:
+    def cut(self, samples: Tensor) -> Tensor:
+        frames = samples.shape[-1] // self.hop_length - self.hops + 1
+        parts = samples.reshape(samples.shape[0], frames + self.hops - 1, self.hop_length)
+        return torch.cat([parts[:, hop : hop + frames] for hop in range(self.hops)], dim=-1)
+
+    def spectra(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        even, odd = self.halves.fold(windows)
+        return even @ self.halves.cos, odd @ -self.halves.sin
+
+    def windows(self, real: Tensor, imaginary: Tensor) -> Tensor:
         even = real @ (self.twice * self.halves.cos.T)
         odd = imaginary @ (-self.twice * self.halves.sin.T)
         return self.halves.unfold(even, odd)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vqaudio.audio import Resampler, as_mono
-from vqaudio.audio.reading import no_samples
+from vqaudio.audio import Intake
 from vqaudio.errors import TokensError
 from vqaudio.line import FRAMES_AT_ONCE, Line
 from vqaudio.onnx.manifest import Manifest, Step
@@ -43,8 +42,7 @@ class OnnxStreamEncoder:
     ) -> None:
         self._run = run
         self._line = _begin(manifest.encoder_step, np.zeros((1, 0), np.float32))
-        self._resampler = Resampler(sample_rate, manifest.sample_rate)
-        self._pushed = 0
+        self._intake = Intake(sample_rate, manifest.sample_rate)
         self._empty = np.zeros((num_codebooks, 0), np.uint16)
 
     def push(self, samples: ArrayLike) -> NDArray[np.uint16]:
@@ -53,10 +51,7 @@ class OnnxStreamEncoder:
         Raises AudioError for what is no sound, VqaudioError after `flush`.
         """
         self._line.check_open()
-        mono = as_mono(samples, self._resampler.source_rate, position=self._pushed)
-        block = self._resampler.push(mono)
-        self._pushed += len(mono)
-        self._line.feed(block[None])
+        self._line.feed(self._intake.take(self._intake.check(samples))[None])
         return self._joined(_advance(self._run, self._line))
 
     def flush(self) -> NDArray[np.uint16]:
@@ -65,9 +60,8 @@ class OnnxStreamEncoder:
         Raises AudioError when there was no sound at all, VqaudioError when it had ended.
         """
         self._line.check_open()
-        if not self._pushed:
-            raise no_samples("the stream")
-        self._line.feed(self._resampler.finish()[None])
+        self._intake.check_some()
+        self._line.feed(self._intake.finish()[None])
         self._line.end()
         return self._joined(_advance(self._run, self._line))
 
@@ -96,7 +90,12 @@ class OnnxStreamDecoder:
         return _joined(_advance(self._run, self._line))
 
     def flush(self) -> NDArray[np.float32]:
-        """[S], the samples of the last frames; the stream has ended."""
+        """[S], the samples of the last frames; the stream has ended.
+
+        Whole frames: the length of the sound, where it is known, is for the caller to cut to.
+
+        Raises TokensError when no codes were pushed, VqaudioError when it had ended.
+        """
         self._line.check_open()
         if not self._line.fed:
             raise TokensError("no codes were pushed: there is nothing to decode")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 
 import torch
@@ -54,31 +53,40 @@ class Search:
 
 
 def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
-    """[N, D], [K, D] -> [N] int64: `Search(centroids)(vectors)`."""
+    """[N, D], [K, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k at a tie.
+
+    In float32, under autocast too; no tensor of N x K is ever whole. See `Search`.
+    """
     return Search(centroids)(vectors)
 
 
 class KeptSearch:
-    """The search of a codebook, made anew when one of its tensors is another one or was written to.
+    """The search of a codebook, kept as long as the codes are the same.
 
-    What goes into a search costs as much as a search for one frame, and stays while the codes do.
+    What a search is made of takes several times as long as a search for one frame. Whether the
+    codes are the same is asked of the numbers themselves, which is quick: torch does not count all
+    that is written to a tensor (fused optimisers, `data`). On CPU alone; other devices would have
+    to be waited for.
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[Search, tuple[Tensor, ...], list[int]] | None = None
+        self._kept: tuple[Search, list[Tensor]] | None = None
 
-    def among(self, centroids: Callable[[], Tensor], *tensors: Tensor) -> Search:
-        """The search among `centroids()`, which are computed from `tensors` and nothing else."""
-        if any(tensor.is_inference() for tensor in tensors):
-            return Search(centroids())  # torch does not count what is written to these
-        versions = [tensor._version for tensor in tensors]
+    def among(self, centroids: Callable[[], Tensor], *sources: Tensor) -> Search:
+        """The search among `centroids()`, which are computed from `sources` and nothing else."""
+        if any(source.device.type != "cpu" for source in sources):
+            return Search(centroids())
         if self._kept is not None:
-            search, sources, then = self._kept
-            if versions == then and all(map(operator.is_, tensors, sources)):
+            search, before = self._kept
+            if all(map(_same, sources, before)):
                 return search
         search = Search(centroids())
-        self._kept = search, tensors, versions
+        self._kept = search, [source.detach().clone() for source in sources]
         return search
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _argmax(scores: Tensor) -> Tensor:

@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vqaudio.audio import Resampler, as_mono
-from vqaudio.audio.arrays import as_array
-from vqaudio.audio.reading import no_samples
+from vqaudio.audio import Block, Intake
 from vqaudio.codec import Codec
-from vqaudio.errors import AudioError, VqaudioError
+from vqaudio.errors import VqaudioError
 from vqaudio.line import Line
 from vqaudio.streaming.side import Side, advance
 from vqaudio.streaming.snapshot import restore, snapshot
 from vqaudio.tokens import Source, Tokens
-
-
-class Block(NamedTuple):
-    """Samples that can be taken."""
-
-    samples: NDArray[np.float32]
-    """[S], mono."""
-    num_channels: int | None
-    """Of the input; None of no samples."""
 
 
 class StreamEncoder:
@@ -48,17 +37,23 @@ class StreamEncoder:
         self.codec = codec
         self.model = model
         self.num_codebooks = num_codebooks
-        self.source_num_samples = 0
-        """Per channel, at the rate of the input."""
-        self.num_channels: int | None = None
-        """Of the input, once some has come."""
-        self._resampler = Resampler(sample_rate, codec.sample_rate)
+        self._intake = Intake(sample_rate, codec.sample_rate)
         self.line = Line(side, np.zeros((1, 0), np.float32), side.blank)
 
     @property
     def sample_rate(self) -> int:
         """Hz, of the input."""
-        return self._resampler.source_rate
+        return self._intake.source_rate
+
+    @property
+    def source_num_samples(self) -> int:
+        """Pushed so far per channel, at the rate of the input."""
+        return self._intake.num_samples
+
+    @property
+    def num_channels(self) -> int | None:
+        """Of the input, once some has come."""
+        return self._intake.num_channels
 
     @property
     def num_samples(self) -> int:
@@ -67,7 +62,7 @@ class StreamEncoder:
 
     @property
     def delay(self) -> float:
-        """Seconds of sound after a frame that its code waits for."""
+        """Seconds of sound after a frame that its code waits for; resampling adds some samples."""
         side = self.line.side
         return (side.delay * side.steps_in + side.lead) / self.codec.sample_rate
 
@@ -91,37 +86,21 @@ class StreamEncoder:
     def check(self, samples: ArrayLike) -> Block:
         """What `push` takes, checked; changes nothing."""
         self.line.check_open()
-        array = as_array(samples)
-        if array.size and self.num_channels is None and array.shape[-1] == 1 and array.size > 8:
-            raise AudioError(
-                f"samples of shape {list(array.shape)} would be {array.size} channels of one "
-                "sample; transpose them to [channels, S]"
-            )
-        mono = as_mono(
-            array,
-            self.sample_rate,
-            position=self.source_num_samples,
-            num_channels=self.num_channels,
-        )
-        return Block(mono, array.size // mono.size if mono.size else None)
+        return self._intake.check(samples)
 
     def take(self, block: Block) -> None:
         """Take samples without computing."""
-        if self.num_channels is None:
-            self.num_channels = block.num_channels
-        self.source_num_samples += block.samples.size
-        self.line.feed(self._resampler.push(block.samples)[None])
+        self.line.feed(self._intake.take(block)[None])
 
     def check_end(self) -> None:
         """Raises what `flush` would raise; changes nothing."""
         self.line.check_open()
-        if self.source_num_samples == 0:
-            raise no_samples("the stream")
+        self._intake.check_some()
 
     def end(self) -> None:
         """Take no more samples, without computing; `flush` does both."""
         self.check_end()
-        self.line.feed(self._resampler.finish()[None])
+        self.line.feed(self._intake.finish()[None])
         self.line.end()
 
     def give(self, output: NDArray[Any]) -> NDArray[np.uint16]:
@@ -160,8 +139,8 @@ class StreamEncoder:
     def restore(self, data: bytes) -> None:
         """Go on where `to_bytes` was called; raises VqaudioError for other bytes."""
         header = restore(self.line, data, self._facts)
-        self.num_channels = header["num_channels"]
-        self.source_num_samples = self.line.fed
+        self._intake.num_channels = header["num_channels"]
+        self._intake.num_samples = self.line.fed
 
     @property
     def _facts(self) -> dict[str, Any]:
