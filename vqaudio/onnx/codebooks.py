@@ -85,6 +85,10 @@ class FrozenCodebook(nn.Module):
         codes: Tensor = self.search(x)
         return codes
 
+    def frozen_encode(self) -> Callable[[Tensor], Tensor]:
+        """`encode`."""
+        return self.encode
+
     def decode(self, codes: Tensor) -> Tensor:
         """[...] -> [..., D]; zeros for -1."""
         return F.embedding(torch.where(codes < 0, self.codebook_size, codes), self.table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -46,6 +47,14 @@ class Codebook(Protocol):
 
     def encode(self, x: Tensor) -> Tensor:
         """[..., D] -> [...] int64, and nothing moves."""
+        ...
+
+    def frozen_encode(self) -> Callable[[Tensor], Tensor]:
+        """`encode` as it is now: what depends on the codes alone is computed once.
+
+        That is most of the work for a single frame. What the codebook becomes later, it does not
+        know.
+        """
         ...
 
     def decode(self, codes: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +52,10 @@ class FsqGrid(nn.Module):
         """[..., d] in [-1, 1] -> [...] int64."""
         places = (0.5 * (x.float().nan_to_num() + 1) * self.highest).round()
         return (places.clamp(min=0).minimum(self.highest).long() * self.strides).sum(dim=-1)
+
+    def frozen_encode(self) -> Callable[[Tensor], Tensor]:
+        """`encode`: the grid never moves."""
+        return self.encode
 
     def decode(self, codes: Tensor) -> Tensor:
         """[...] -> [..., d]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from vqaudio.quantizers.batch import Batch, Statistics
 from vqaudio.quantizers.codebook import Quantized, dead_codes, flatten, masked_mean_square
-from vqaudio.quantizers.search import KeptSearch, nearest
+from vqaudio.quantizers.search import Search, nearest
 
 
 class GradientCodebook(nn.Module):
@@ -44,7 +45,6 @@ class GradientCodebook(nn.Module):
         self.register_buffer("counts", torch.ones(codebook_size))
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self._started = False
-        self._search = KeptSearch()
 
     @property
     def centroids(self) -> Tensor:
@@ -80,11 +80,14 @@ class GradientCodebook(nn.Module):
                 restarts=restarts,
             )
 
-    @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """[..., D] -> [...] int64."""
-        flat, _ = flatten(x, None, self.dim)
-        return self._search.among(lambda: self.weight, self.weight)(flat).view(x.shape[:-1])
+        return self.frozen_encode()(x)
+
+    def frozen_encode(self) -> Callable[[Tensor], Tensor]:
+        """`encode` as it is now, of a codebook that stays."""
+        search = Search(self.centroids)
+        return lambda x: search(flatten(x, None, self.dim)[0]).view(x.shape[:-1])
 
     def decode(self, codes: Tensor) -> Tensor:
         """[...] -> [..., D]."""

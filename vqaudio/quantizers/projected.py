@@ -61,10 +61,19 @@ class ProjectedCodebook(nn.Module):
             vectors = self.back(self.bridge(small, answer.vectors))
             return answer._replace(vectors=vectors, left=x.float() - vectors)
 
-    @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
         """[..., D] -> [...] int64."""
-        return self.book.encode(self.squash(self.into(x.float())))
+        return self.frozen_encode()(x)
+
+    def frozen_encode(self) -> Callable[[Tensor], Tensor]:
+        """`encode` with the inner codebook as it is now."""
+        inner = self.book.frozen_encode()
+
+        @torch.no_grad()
+        def encode(x: Tensor) -> Tensor:
+            return inner(self.squash(self.into(x.float())))
+
+        return encode
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:

@@ -118,12 +118,21 @@ class ResidualQuantizer(nn.Module):
 
         Never moves a codebook, in training mode neither.
         """
-        residual, _ = flatten(x, None, self.books[0].dim)
-        codes = []
-        for book in self.books[:num_codebooks]:
-            codes.append(book.encode(residual))
-            residual = residual - book.decode(codes[-1])
-        return torch.stack(codes, dim=-1).view(*x.shape[:-1], -1)
+        return self.frozen_encode(num_codebooks)(x)
+
+    def frozen_encode(self, num_codebooks: int | None = None) -> Callable[[Tensor], Tensor]:
+        """`encode` with the codebooks as they are now, which have to stay."""
+        levels = [(book.frozen_encode(), book.decode) for book in self.books[:num_codebooks]]
+
+        def encode(x: Tensor) -> Tensor:
+            residual, _ = flatten(x, None, self.books[0].dim)
+            codes = []
+            for quantize, decode in levels:
+                codes.append(quantize(residual))
+                residual = residual - decode(codes[-1])
+            return torch.stack(codes, dim=-1).view(*x.shape[:-1], -1)
+
+        return encode
 
     def decode(self, codes: Tensor) -> Tensor:
         """[..., n] -> [..., D]: the sum of the chosen vectors of the first n levels."""

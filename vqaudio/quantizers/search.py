@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -58,35 +56,6 @@ def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
     In float32, under autocast too; no tensor of N x K is ever whole. See `Search`.
     """
     return Search(centroids)(vectors)
-
-
-class KeptSearch:
-    """The search of a codebook, kept as long as the codes are the same.
-
-    What a search is made of takes several times as long as a search for one frame. Whether the
-    codes are the same is asked of the numbers themselves, which is quick: torch does not count all
-    that is written to a tensor (fused optimisers, `data`). On CPU alone; other devices would have
-    to be waited for.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[Search, list[Tensor]] | None = None
-
-    def among(self, centroids: Callable[[], Tensor], *sources: Tensor) -> Search:
-        """The search among `centroids()`, which are computed from `sources` and nothing else."""
-        if any(source.device.type != "cpu" for source in sources):
-            return Search(centroids())
-        if self._kept is not None:
-            search, before = self._kept
-            if all(map(_same, sources, before)):
-                return search
-        search = Search(centroids())
-        self._kept = search, [source.detach().clone() for source in sources]
-        return search
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.dtype == other.dtype and torch.equal(one, other)
 
 
 def _argmax(scores: Tensor) -> Tensor:

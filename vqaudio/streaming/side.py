@@ -40,11 +40,8 @@ class Side(NamedTuple):
 
 
 def encoder_side(codec: Codec, num_codebooks: int) -> Side:
-    """Of waveforms [B, 1, S] and codes [B, num_codebooks, T]."""
-
-    def run(waveform: Tensor, flow: Flow) -> Tensor:
-        return codec.encode(waveform, flow, num_codebooks=num_codebooks)
-
+    """Of waveforms [B, 1, S] and codes [B, num_codebooks, T]; of a codec that stays as it is."""
+    run = codec.frozen_encode(num_codebooks)
     hop = codec.hop_length
     lookahead = codec.receptive_field.last - (hop - 1)
     return _side(run, torch.zeros(1, 1, hop, device=_device(codec)), hop, 1, lookahead % hop)
