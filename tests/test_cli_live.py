@@ -175,4 +175,4 @@ def test_ten_minutes_take_no_more_memory_than_one() -> None:
             program.stdin.close()
             return int(program.stdout.read())
 
-    assert peak(10) < peak(1) + 30_000
+    assert peak(10) < peak(1) + 8_000  # the sound alone has 18,000 more
