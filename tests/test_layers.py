@@ -26,6 +26,7 @@ from vqaudio.layers import (
     ConvTranspose1d,
     Flow,
     FrameConv1d,
+    FrameLinear,
     FrameNorm,
     Span,
     SpectralAnalysis,
@@ -406,3 +407,20 @@ def test_gradients_are_finite_on_digital_silence(name: str, causal: bool) -> Non
         assert x.grad is not None
         assert x.grad.isfinite().all()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+@pytest.mark.parametrize(("channels", "out"), [(256, 768), (768, 256), (641, 256), (3, 2)])
+def test_a_frame_is_the_same_however_few_there_are(channels: int, out: int) -> None:
+    torch.manual_seed(0)
+    layer, frames = FrameLinear(channels, out), torch.randn(2, 16, channels)
+    together = torch.stack([layer(one) for one in frames])
+    for count in range(1, 17):
+        for item in range(2):
+            assert torch.equal(layer(frames[item, :count]), together[item, :count])
+    torch.testing.assert_close(
+        layer(frames), nn.functional.linear(frames, layer.weight, layer.bias)
+    )
+    x = torch.randn(1, 3, channels, requires_grad=True)
+    layer(x).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad[0, 0], layer.weight.sum(dim=0))

@@ -87,6 +87,22 @@ def test_a_frozen_search_is_of_the_codes_as_they_were(unit: bool) -> None:
     assert torch.equal(quantizer.encode(x), quantizer.frozen_encode()(x))
 
 
+def test_a_vector_s_scores_are_the_same_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the codes alone, which a score that is off by a bit seldom changes."""
+    seen: list[Tensor] = []
+
+    def argmax(scores: Tensor) -> Tensor:
+        seen.append(scores.clone())
+        return scores.argmax(dim=1)
+
+    monkeypatch.setattr("vqaudio.quantizers.search._argmax", argmax)
+    vectors, centroids = torch.randn(16, 64), torch.randn(1024, 64)
+    for count in (16, 1, 2, 7):
+        nearest(vectors[:count], centroids)
+    for scores in seen[1:]:
+        assert torch.equal(scores, seen[0][: len(scores)])
+
+
 @pytest.mark.parametrize("kind", [EmaCodebook, GradientCodebook])
 def test_what_was_chosen_is_what_decodes(kind: type[EmaCodebook | GradientCodebook]) -> None:
     book, x = kind(16, 3), torch.randn(200, 3)

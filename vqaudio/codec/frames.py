@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import math
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.codec.config import FramesConfig
 from vqaudio.layers import (
     ConvNeXtBlock,
     FrameConv1d,
+    FrameLinear,
     FrameNorm,
     Lengths,
     Span,
     SpectralAnalysis,
     SpectralSynthesis,
+    linear,
     needs_through,
     shorter,
 )
@@ -40,15 +41,15 @@ class FramesEncoder(nn.Module):
         )
         self.widen = nn.Conv1d(3 * self.analysis.num_bins, config.width, 1)
         self.blocks = _blocks(config.encoder_blocks, config.width, causal)
-        self.project = nn.Sequential(FrameNorm(), nn.Linear(config.width, dim))
+        self.project = nn.Sequential(FrameNorm(), FrameLinear(config.width, dim))
 
     def forward(self, waveform: Tensor, num_samples: Lengths = None) -> Tensor:
         spectra = self.analysis(waveform, num_samples)
         frames = shorter(num_samples, self.analysis.hop_length)
         # One by one: side by side, as one matrix, they would have to be copied first.
         level, real, imaginary = self.widen.weight[..., 0].chunk(3, dim=1)
-        x = F.linear(spectra.level, level, self.widen.bias)
-        x = x + F.linear(spectra.real, real) + F.linear(spectra.imaginary, imaginary)
+        x = linear(spectra.level, level, self.widen.bias)
+        x = x + linear(spectra.real, real) + linear(spectra.imaginary, imaginary)
         for block in self.blocks:
             x = block(x, frames)
         latents: Tensor = self.project(x).transpose(1, 2)
@@ -69,7 +70,7 @@ class FramesDecoder(nn.Module):
         )
         self.widen = FrameConv1d(dim, width, 7, causal=causal)
         self.blocks = _blocks(config.decoder_blocks, width, causal)
-        head = nn.Linear(width, self.synthesis.num_features)
+        head = FrameLinear(width, self.synthesis.num_features)
         # The first magnitudes are those of quiet speech, the first phases anything.
         bins = self.synthesis.num_features // 2
         nn.init.constant_(head.bias[:bins], -7.0)

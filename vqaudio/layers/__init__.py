@@ -16,6 +16,7 @@ Every layer that looks along time keeps four promises, on which the token contra
 from vqaudio.layers.conv import Conv1d, ConvTranspose1d, FrameConv1d
 from vqaudio.layers.convnext import ConvNeXtBlock, FrameNorm
 from vqaudio.layers.edges import Flow, Lengths, longer, shorter
+from vqaudio.layers.linear import FrameLinear, linear
 from vqaudio.layers.span import Layer, Span, needs_through
 from vqaudio.layers.stft import Spectra, SpectralAnalysis, SpectralSynthesis
 
@@ -25,6 +26,7 @@ __all__ = [
     "ConvTranspose1d",
     "Flow",
     "FrameConv1d",
+    "FrameLinear",
     "FrameNorm",
     "Layer",
     "Lengths",
@@ -32,6 +34,7 @@ __all__ = [
     "Spectra",
     "SpectralAnalysis",
     "SpectralSynthesis",
+    "linear",
     "longer",
     "needs_through",
     "shorter",

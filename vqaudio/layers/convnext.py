@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from vqaudio.layers.conv import FrameConv1d
 from vqaudio.layers.edges import Lengths
+from vqaudio.layers.linear import FrameLinear
 from vqaudio.layers.span import Span
 
 
@@ -43,9 +44,9 @@ class ConvNeXtBlock(nn.Module):
         self.mix_time = FrameConv1d(channels, channels, kernel_size, groups=channels, causal=causal)
         self.mix_channels = nn.Sequential(
             FrameNorm(),
-            nn.Linear(channels, expansion * channels),
+            FrameLinear(channels, expansion * channels),
             nn.GELU(),
-            nn.Linear(expansion * channels, channels),
+            FrameLinear(expansion * channels, channels),
         )
         self.scale = nn.Parameter(torch.full((channels, 1), scale))
 

@@ -10,6 +10,8 @@ BLOCK_ROWS = 256
 at K = 1024, which a core's cache holds (docs/performance.md)."""
 DEVICE_BLOCK_ROWS = 4096
 """The same on other devices, where starting an operation costs more than memory."""
+LEAST_ROWS = 16
+"""Fewer are searched as so many: MKL adds the products of few rows in another order."""
 
 
 class Search:
@@ -35,7 +37,7 @@ class Search:
         """[N, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k at a tie."""
         size, dim = vectors.shape
         most = BLOCK_ROWS if vectors.device.type == "cpu" else DEVICE_BLOCK_ROWS
-        rows = max(min(size, most), 1)
+        rows = max(min(size, most), LEAST_ROWS)
         with torch.autocast(vectors.device.type, enabled=False):
             # All blocks use the same memory: new pages cost as much as the product itself.
             shifted = vectors.new_ones(rows, dim + 1)
@@ -43,10 +45,10 @@ class Search:
             codes = torch.empty(size, dtype=torch.int64, device=vectors.device)
             for start in range(0, size, rows):
                 block = vectors[start : start + rows]
-                some = slice(len(block))
-                torch.sub(block, self._origin, out=shifted[some, :dim])
+                torch.sub(block, self._origin, out=shifted[: len(block), :dim])
+                some = slice(max(len(block), LEAST_ROWS))
                 torch.mm(shifted[some], self._weights, out=scores[some])
-                codes[start : start + rows] = _argmax(scores[some])
+                codes[start : start + rows] = _argmax(scores[: len(block)])
         return codes
 
 

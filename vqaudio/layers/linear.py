@@ -1,0 +1,28 @@
+"""Products of frames and weights that come out the same however many frames there are."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LEAST_FRAMES = 16
+"""Fewer are computed as so many. MKL multiplies few rows in another way than many, and adds in
+another order: from 3 to 16 rows on, by the size of the weights, a row is the same to the last bit.
+It costs next to nothing, as reading the weights takes longer than multiplying with them."""
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """As F.linear: [..., T, C], [out, C], [out] -> [..., T, out]."""
+    # Graphs are for runtimes that multiply in their own way, and for any number of frames.
+    if torch.compiler.is_compiling() or x.numel() >= LEAST_FRAMES * x.shape[-1]:
+        return F.linear(x, weight, bias)
+    frames = x.shape[-2]
+    return F.linear(F.pad(x, (0, 0, 0, LEAST_FRAMES - frames)), weight, bias)[..., :frames, :]
+
+
+class FrameLinear(nn.Linear):
+    """[..., T, C] -> [..., T, out]: nn.Linear by `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
