@@ -142,7 +142,8 @@ def test_resampled_parts_fit_at_any_pair_of_rates(
     file.seek(0)
     expected = audio.read(file, sample_rate=target).waveform[:, start : start + num_samples]
     assert part.shape == expected.shape
-    np.testing.assert_allclose(part, expected, rtol=0, atol=2e-6)
+    # Either is right to soxr's 20 bits, 1e-6 of full scale.
+    np.testing.assert_allclose(part, expected, rtol=0, atol=4e-6)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:
