@@ -142,8 +142,10 @@ def test_resampled_parts_fit_at_any_pair_of_rates(
     file.seek(0)
     expected = audio.read(file, sample_rate=target).waveform[:, start : start + num_samples]
     assert part.shape == expected.shape
-    # Either is right to soxr's 20 bits, 1e-6 of full scale.
-    np.testing.assert_allclose(part, expected, rtol=0, atol=4e-6)
+    # Measured over 60 random parts of each rate: up to 2.8e-6 from 44,099 Hz, with a margin of 1024
+    # as with one of 128, so that it is soxr's own; less than 5e-7 from the others.
+    tolerance = 4e-6 if source == 44_099 else 2e-6
+    np.testing.assert_allclose(part, expected, rtol=0, atol=tolerance)
 
 
 def test_channels_are_averaged(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vqaudio.quantizers.search import Search
+
 FORGOTTEN = 1e-30
 """A count below which a code is dead whatever its share: float32 is about to lose it."""
 
@@ -102,3 +104,9 @@ def flatten(x: Tensor, mask: Tensor | None, dim: int) -> tuple[Tensor, Tensor | 
             f"got {mask.dtype} {tuple(mask.shape)}"
         )
     return x.float().reshape(-1, dim), mask.reshape(-1)
+
+
+def frozen_search(centroids: Tensor) -> Callable[[Tensor], Tensor]:
+    """[K, D] -> the search of [..., D] -> [...] int64 among them, as they are now."""
+    search, dim = Search(centroids), centroids.shape[1]
+    return lambda x: search(flatten(x, None, dim)[0]).view(x.shape[:-1])

@@ -10,8 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vqaudio.quantizers.batch import Batch, Statistics
-from vqaudio.quantizers.codebook import Quantized, dead_codes, flatten, masked_mean_square
-from vqaudio.quantizers.search import Search, nearest
+from vqaudio.quantizers.codebook import (
+    Quantized,
+    dead_codes,
+    flatten,
+    frozen_search,
+    masked_mean_square,
+)
+from vqaudio.quantizers.search import nearest
 
 
 class EmaCodebook(nn.Module):
@@ -109,8 +115,7 @@ class EmaCodebook(nn.Module):
 
     def frozen_encode(self) -> Callable[[Tensor], Tensor]:
         """`encode` as it is now, of a codebook that stays."""
-        search = Search(self.centroids)
-        return lambda x: search(flatten(x, None, self.dim)[0]).view(x.shape[:-1])
+        return frozen_search(self.centroids)
 
     def decode(self, codes: Tensor) -> Tensor:
         """[...] -> [..., D]."""
