@@ -111,6 +111,34 @@ def test_each_stage_minimises_its_own_losses(staged: Path) -> None:
     assert [rates[1], rates[9], rates[25]] == [pytest.approx(5e-4)] * 3
 
 
+def test_discriminators_learn_alone_while_they_lead(speech_folder: Path, tmp_path: Path) -> None:
+    """Until then the codec is that of the same stage without discriminators, bit for bit."""
+    alone, led = tmp_path / "alone", tmp_path / "led"
+    stage = "name: a, steps: 6, optimizer: {warmup_steps: 2}"
+    loss = "mel_windows: [256], mel: 1"
+    judged = f"{loss}, adversarial: 1, features: 2"
+    lead = "discriminator_optimizer: {lead_steps: 4}"
+    for run, text in (
+        (alone, f"[{{{stage}, loss: {{{loss}}}}}]"),
+        (led, f"[{{{stage}, loss: {{{judged}}}, {lead}}}]"),
+    ):
+        train(make_recipe(speech_folder, f"stages={text}"), run, device=CPU)
+    assert differing(state_at(alone, 4)["codec"], state_at(led, 4)["codec"]) == set()
+    assert "decoder" in differing(state_at(alone, 5)["codec"], state_at(led, 5)["codec"])
+    for before, after in ((1, 2), (3, 4), (5, 6)):
+        states = [state_at(led, step)["discriminators"] for step in (before, after)]
+        assert differing(*states) == {"parts"}
+    told = ["adversarial" in line for line in log_lines(led, "train")]
+    assert told == [False] * 4 + [True] * 2
+
+
+@pytest.mark.parametrize("lead", ["every: 2", "lead_steps: 1"])
+def test_steps_without_discriminators_need_another_loss(speech_folder: Path, lead: str) -> None:
+    stage = "name: a, steps: 6, loss: {mel: 0, adversarial: 1}"
+    with pytest.raises(RecipeError, match="does not hear the discriminators"):
+        make_recipe(speech_folder, f"stages=[{{{stage}, discriminator_optimizer: {{{lead}}}}}]")
+
+
 def test_who_learns_in_which_stage(staged: Path) -> None:
     begin, judged, end = (state_at(staged, step) for step in (1, 8, 24))
     assert differing(begin["discriminators"], judged["discriminators"]) == set()

@@ -135,9 +135,14 @@ class LossConfig(Config):
         """Whether discriminators have a say."""
         return self.adversarial > 0 or self.features > 0
 
+    @property
+    def measured(self) -> bool:
+        """Whether there is a loss on the sound that asks no discriminator."""
+        return self.mel > 0 or self.stft > 0 or self.waveform > 0
+
     @model_validator(mode="after")
     def _check_weights(self) -> LossConfig:
-        if not (self.mel or self.stft or self.waveform or self.judged):
+        if not (self.measured or self.judged):
             raise ValueError("one of mel, stft, waveform, adversarial, features must be above 0")
         return self
 
@@ -169,6 +174,9 @@ class DiscriminatorOptimizerConfig(Config):
     max_gradient_norm: PositiveFloat = 10.0
     every: PositiveInt = 1
     """They are asked, and learn, in one of so many steps."""
+    lead_steps: Annotated[int, Field(ge=0)] = 0
+    """The first so many steps of the stage they learn and the codec does not hear them: what they
+    say before they know anything would only lead it astray."""
 
 
 class StageConfig(Config):
@@ -182,6 +190,16 @@ class StageConfig(Config):
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     discriminator_optimizer: DiscriminatorOptimizerConfig = DiscriminatorOptimizerConfig()
+
+    @model_validator(mode="after")
+    def _check_silence(self) -> StageConfig:
+        judge = self.discriminator_optimizer
+        if (judge.every > 1 or judge.lead_steps) and not self.loss.measured:
+            raise ValueError(
+                "discriminator_optimizer: with every or lead_steps the codec does not hear the "
+                "discriminators in some steps, and needs mel, stft or waveform there"
+            )
+        return self
 
     def learning_rate_factor(self, step: int) -> float:
         """Of step 0 to steps - 1: linear warm-up, a plateau if any, then a cosine to zero."""

@@ -104,7 +104,9 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                             judged = judge(discriminators, waveform, heard)
                         losses["discriminator"] = discriminator_loss(judged.real, judged.decoded)
                         stage.learn_to_judge(losses["discriminator"])
-                    assessment = stage.objective(heard, waveform, judged)
+                    assessment = stage.objective(
+                        heard, waveform, judged if stage.hears_discriminators else None
+                    )
                     losses["commitment"] = output.commitment
                     losses["codebook_loss"] = output.codebook_loss
                     if config.loss.semantic:

@@ -50,7 +50,7 @@ class Stage:
             )
         device = self.learning[0].device
         self.objective = Objective(config.loss, codec.sample_rate).to(device)
-        self.asks_discriminators = False
+        self.asks_discriminators = self.hears_discriminators = False
         self.figures: dict[str, Tensor] = {}
         """The newest of each, for the log: some come in every n-th step only."""
 
@@ -59,6 +59,7 @@ class Stage:
         self.asks_discriminators = (
             bool(self.judging) and step % self.config.discriminator_optimizer.every == 0
         )
+        self.hears_discriminators = step >= self.config.discriminator_optimizer.lead_steps
         factor = self.config.learning_rate_factor(step)
         self.learning_rate = factor * self.config.optimizer.learning_rate
         for group in self.optimizer.param_groups:
