@@ -424,3 +424,18 @@ def test_a_frame_is_the_same_however_few_there_are(channels: int, out: int) -> N
     layer(x).sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(x.grad[0, 0], layer.weight.sum(dim=0))
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 7])
+def test_a_centred_kernel_that_looks_back_hears_the_same_without_what_comes(
+    kernel_size: int,
+) -> None:
+    centred = FrameConv1d(4, 4, kernel_size, groups=4)
+    causal = FrameConv1d(4, 4, kernel_size, groups=4, causal=True)
+    causal.load_state_dict(centred.state_dict())
+    causal.look_back()
+    frames = torch.randn(2, 12, 4)
+    for frame in range(frames.shape[1]):
+        past = frames.clone()
+        past[:, frame + 1 :] = 0
+        torch.testing.assert_close(causal(frames)[:, frame], centred(past)[:, frame])

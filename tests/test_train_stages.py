@@ -286,6 +286,27 @@ def test_a_run_folder_brings_its_discriminators(
     assert distance["origin"] < distance["fresh"]
 
 
+def test_a_causal_codec_begins_with_a_centred_model(
+    staged: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    one = "stages=[{name: more, steps: 1, optimizer: {learning_rate: 1e-9, warmup_steps: 0}}]"
+    recipe = make_recipe(speech_folder, one, f"init={staged}", "codec.causal=true")
+    causal = load_model(train(recipe, tmp_path / "run", device=CPU)).codec
+    centred = load_model(staged / "model.safetensors").codec
+    assert causal.config.causal
+    assert not centred.config.causal
+    for mine, theirs in zip(causal.decoder.children(), centred.decoder.children(), strict=True):
+        for name, weight in mine.named_parameters():
+            origin = theirs.get_parameter(name)
+            if weight.shape[-1] == 7:  # a kernel: the weight of a frame stays with that frame
+                origin = torch.nn.functional.pad(origin[..., :4], (3, 0))
+            torch.testing.assert_close(weight, origin)
+    with pytest.raises(RecipeError, match="differ in causal"):  # the other way there is none
+        train(
+            make_recipe(speech_folder, one, f"init={tmp_path / 'run'}"), tmp_path / "b", device=CPU
+        )
+
+
 def test_a_model_to_go_on_from_that_does_not_fit(speech_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"init: speech-16k is another codec .*leave codec out"):
         train(make_recipe(speech_folder, "init=speech-16k"), tmp_path / "run", device=CPU)

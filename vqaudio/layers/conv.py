@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -92,6 +93,16 @@ class FrameConv1d(nn.Module):
         conv = self.conv
         y = F.conv2d(image, conv.weight.unsqueeze(2), conv.bias, groups=conv.groups)
         return y.squeeze(2).transpose(1, 2)
+
+    @torch.no_grad()
+    def look_back(self) -> None:
+        """Make a causal kernel of the weights of a centred one, which it was given.
+
+        Each weight stays with its frame; those of later frames are lost, earlier ones get zero.
+        """
+        weight = self.conv.weight
+        later = self.extent // 2
+        weight.copy_(F.pad(weight[..., : self.extent - later], (later, 0)))
 
     def middle(self, surrounded: Tensor) -> Tensor:
         """The frames that the results of `convolve(surrounded)` stand for."""

@@ -22,6 +22,7 @@ from vqaudio.data import (
 )
 from vqaudio.discriminators import Discriminators
 from vqaudio.errors import RecipeError, TrainingError
+from vqaudio.layers import FrameConv1d
 from vqaudio.losses import SemanticLoss, SemanticTeacher
 from vqaudio.recipe import Recipe
 from vqaudio.train.speech import Speech
@@ -124,16 +125,26 @@ def make_networks(recipe: Recipe, device: torch.device, *, fresh: bool = True) -
 
 
 def _take_over(init: str, codec: Codec, discriminators: Discriminators) -> None:
-    """The weights of a model, and of a run's discriminators where they are of the same sizes."""
+    """The weights of a model, and of a run's discriminators where they are of the same sizes.
+
+    A causal codec of the frame-rate family may begin with a centred model.
+    """
     model = find_model(init)
-    if model.codec.config != codec.config:
-        ours, theirs = codec.config.model_dump(), model.codec.config.model_dump()
-        differing = ", ".join(key for key in ours if ours[key] != theirs[key])
+    ours, theirs = codec.config.model_dump(), model.codec.config.model_dump()
+    differing = [key for key in ours if ours[key] != theirs[key]]
+    becomes_causal = (
+        differing == ["causal"] and codec.config.causal and codec.config.backbone.family == "frames"
+    )
+    if differing and not becomes_causal:
         raise RecipeError(
-            f"init: {init} is another codec than the recipe's (they differ in {differing}): leave "
-            "codec out to have the model's."
+            f"init: {init} is another codec than the recipe's (they differ in "
+            f"{', '.join(differing)}): leave codec out to have the model's."
         )
     codec.load_state_dict(model.codec.state_dict())
+    if becomes_causal:
+        for layer in codec.modules():
+            if isinstance(layer, FrameConv1d):
+                layer.look_back()
     state = read_state(Path(init)) if Path(init).is_dir() else None
     if state is None:
         return
