@@ -57,6 +57,37 @@ def test_more_noise_is_farther_off(loss: MultiScaleMelLoss, speech: Tensor) -> N
     assert loss(speech, speech + 0.1 * noise).item() == pytest.approx(values[2])
 
 
+def test_compressed_amplitudes_are_over_their_mean(speech: Tensor) -> None:
+    """By the formula, window by window."""
+    other = speech + 0.01 * torch.randn(speech.shape, generator=torch.Generator().manual_seed(0))
+    found = []
+    for window in WINDOWS:
+        mel = MultiScaleMelLoss(SAMPLE_RATE, [window])
+        x, y = (mel._log_mel(sound, window).double().exp() ** 0.3 for sound in (other, speech))
+        found.append(((x - y).abs().mean() / (0.3 * y.mean())).item())
+    assert len(set(found)) == len(WINDOWS)
+    compressed = MultiScaleMelLoss(SAMPLE_RATE, WINDOWS, compressed=1.0)
+    assert compressed(other, speech).item() == pytest.approx(np.mean(found), rel=1e-5)
+    # In between it is the sum of both by their shares.
+    level = MultiScaleMelLoss(SAMPLE_RATE, WINDOWS)(other, speech).item()
+    mixed = MultiScaleMelLoss(SAMPLE_RATE, WINDOWS, compressed=0.25)(other, speech).item()
+    assert mixed == pytest.approx(0.75 * level + 0.25 * np.mean(found), rel=1e-5)
+
+
+def test_compressed_amplitudes_care_less_for_near_silence() -> None:
+    """A change of all levels counts as in nepers, one of the quiet half alone much less."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, 1, 16000, generator=generator)
+    level, compressed = (MultiScaleMelLoss(SAMPLE_RATE, WINDOWS, compressed=c) for c in (0.0, 1.0))
+    assert compressed(1.001 * noise, noise).item() == pytest.approx(math.log(1.001), rel=1e-2)
+    quiet = noise.clone()
+    quiet[..., 8000:] *= 1e-3
+    changed = quiet.clone()
+    changed[..., 8000:] *= 2
+    assert level(changed, quiet).item() > 0.9 * math.log(2) / 2
+    assert compressed(changed, quiet).item() < 0.3 * math.log(2) / 2
+
+
 def test_a_sine_of_full_scale_has_an_amplitude_near_one(loss: MultiScaleMelLoss) -> None:
     """In the middle of a band of the long window; so the floor is 100 dB below full scale."""
     sine = torch.sin(2 * math.pi * 1000 * torch.arange(SAMPLE_RATE) / SAMPLE_RATE)
@@ -67,10 +98,12 @@ def test_a_sine_of_full_scale_has_an_amplitude_near_one(loss: MultiScaleMelLoss)
     assert log_mel.min().item() == pytest.approx(math.log(FLOOR))
 
 
+@pytest.mark.parametrize("compressed", [0.0, 0.85])
 @pytest.mark.parametrize("num_samples", [1, 63, 64, 2049])
 def test_the_gradient_is_finite_and_the_waveforms_alone(
-    loss: MultiScaleMelLoss, num_samples: int
+    num_samples: int, compressed: float
 ) -> None:
+    loss = MultiScaleMelLoss(SAMPLE_RATE, WINDOWS, compressed=compressed)
     generator = torch.Generator().manual_seed(0)
     for waveform in (torch.zeros(2, 1, num_samples), torch.randn(2, 1, num_samples)):
         reference = torch.randn(2, 1, num_samples, generator=generator)

@@ -125,6 +125,9 @@ class LossConfig(Config):
         tuple[Annotated[int, Field(ge=64)], ...], Field(min_length=1, strict=False)
     ] = (128, 256, 512, 1024, 2048)
     """Samples; a shorter window than 64 leaves mel bands without a frequency."""
+    mel_compressed: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Fraction of the mel loss that compares amplitudes to the power of 0.3 in place of their
+    logarithms: what is nearly silent hardly counts."""
     stft_windows: Annotated[
         tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
     ] = (512, 1024, 2048)

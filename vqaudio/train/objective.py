@@ -63,7 +63,9 @@ class Objective(nn.Module):
         super().__init__()
         weights = config.model_dump(include=set(ON_SOUND))
         self.weights = {name: weights[name] for name in ON_SOUND if weights[name] > 0}
-        self.mel = MultiScaleMelLoss(sample_rate, config.mel_windows)
+        self.mel = MultiScaleMelLoss(
+            sample_rate, config.mel_windows, compressed=config.mel_compressed
+        )
         self.stft = MultiResolutionStftLoss(config.stft_windows)
         self.balancer = Balancer(self.weights) if config.balance else None
 
