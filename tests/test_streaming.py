@@ -281,10 +281,11 @@ def test_streams_of_two_kinds_are_not_computed_together() -> None:
             push_all(streams, [noise(10), noise(10)])
 
 
-def test_the_bundled_model_on_speech() -> None:
-    tokenizer = load(device="cpu")
+@pytest.mark.parametrize("name", ["speech-16k", "speech-16k-causal"])
+def test_the_bundled_models_on_speech(name: str) -> None:
+    tokenizer = load(name, device="cpu")
     example = Tokens.load(Path(__file__).parent.parent / "vqaudio/models/example.npz")
-    speech = tokenizer.decode(example)[0].numpy()[: 16000 * 4]
+    speech = load(device="cpu").decode(example)[0].numpy()[: 16000 * 4]
     tokens = tokenizer.encode(speech)
     assert encode(tokenizer.stream_encoder(), parts_of(speech, [320, 1, 5000, 333])) == tokens
     decoded = decode(tokenizer.stream_decoder(), parts_of(tokens.codes, [1, 7]), len(speech))

@@ -110,7 +110,11 @@ def test_no_file_is_long(path: Path) -> None:
 
 def test_all_that_users_need_is_shipped() -> None:
     # hatchling takes what lies in the package and is not ignored by git.
-    models = ["vqaudio/models/speech-16k.safetensors", "vqaudio/models/speech-16k.frequencies.npz"]
+    models = [
+        f"vqaudio/models/{name}.{kind}"
+        for name in ("speech-16k", "speech-16k-causal")
+        for kind in ("safetensors", "frequencies.npz")
+    ]
     shipped = ["LICENSE", "vqaudio/py.typed", *models]
     assert [name for name in shipped if not (ROOT / name).is_file()] == []
     ignored = subprocess.run(["git", "check-ignore", *shipped], cwd=ROOT, capture_output=True)

@@ -1,0 +1,97 @@
+"""The models in the box: what their files hold, and that card, recipe and file say the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vqaudio import Tokens, load
+from vqaudio.checkpoint import BUNDLED, DEFAULT_MODEL, load_model
+from vqaudio.entropy import bundled_frequencies
+from vqaudio.recipe import load_recipe
+
+ROOT = Path(__file__).parent.parent
+CAUSAL = "speech-16k-causal"
+NAMES = (DEFAULT_MODEL, CAUSAL)
+CARD = (BUNDLED / "README.md").read_text(encoding="utf-8")
+
+
+def path_of(name: str) -> Path:
+    return BUNDLED / f"{name}.safetensors"
+
+
+def test_both_are_there_and_no_other() -> None:
+    assert {path.stem for path in BUNDLED.glob("*.safetensors")} == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_are_small(name: str) -> None:
+    assert path_of(name).stat().st_size <= 20_000_000
+    codec = load_model(path_of(name)).codec
+    for side in (codec.encoder, codec.decoder):
+        assert sum(parameter.numel() for parameter in side.parameters()) <= 8_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_they_are_what_their_recipes_describe(name: str) -> None:
+    model, recipe = load_model(path_of(name)), load_recipe(ROOT / "recipes" / f"{name}.yaml")
+    assert model.codec.config == recipe.codec
+    assert model.card["recipe"] == recipe.name == name
+    assert model.card["description"] == recipe.description
+    assert model.card["licence"] == recipe.licence
+    assert model.card["steps"] == sum(stage.steps for stage in recipe.stages)
+    assert model.card["stages"] == [stage.name for stage in recipe.stages]
+    assert model.card["seed"] == recipe.seed
+    assert model.card["hours_heard"] == pytest.approx(recipe.hours_heard, abs=0.01)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_names_the_file_that_is_there(name: str) -> None:
+    model = load_model(path_of(name))
+    assert f"`{model.fingerprint}`" in CARD
+    assert f"`{name}.safetensors`, float16, {path_of(name).stat().st_size / 1e6:.1f} MB" in CARD
+    steps, hours = f"{model.card['steps']:,} steps", f"{model.card['hours_heard']:.1f} hours heard"
+    row = next(line for line in CARD.splitlines() if line.startswith("| training "))
+    cell = row.strip("| ").split(" | ")[1 + NAMES.index(name)]
+    assert steps in cell
+    assert hours in cell
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_latency_of_the_card_is_that_of_the_codec(name: str) -> None:
+    row = next(line for line in CARD.splitlines() if line.startswith("| latency "))
+    cells = [float(value) for value in re.findall(r"(\d+) ms", row)]
+    codec = load(name, device="cpu").codec
+    assert codec.latency * 1000 == pytest.approx(cells[NAMES.index(name)], abs=5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_has_a_table_of_frequencies(name: str) -> None:
+    table = bundled_frequencies(model=load_model(path_of(name)).fingerprint)
+    assert table is not None
+    assert f"`{table.fingerprint}`" in CARD
+
+
+def test_the_example_was_made_by_the_model_that_is_loaded() -> None:
+    tokenizer = load(device="cpu")
+    assert Tokens.load(BUNDLED / "example.npz").model == tokenizer.fingerprint
+
+
+def test_nothing_that_comes_later_changes_what_the_causal_one_gives() -> None:
+    tokenizer = load(CAUSAL, device="cpu")
+    speech = load(device="cpu").decode(Tokens.load(BUNDLED / "example.npz"))[0, :32000]
+    cut = 16000
+    changed = speech.clone()
+    changed[cut:] = 0
+    codes, others = tokenizer.encode(speech).codes, tokenizer.encode(changed).codes
+    known = cut // tokenizer.codec.hop_length
+    assert np.array_equal(codes[:, :known], others[:, :known])
+    assert not np.array_equal(codes, others)
+    # What it decodes is the speech: quieter than the speech is what is missing from it.
+    decoded = tokenizer.decode(tokenizer.encode(speech))[0]
+    assert decoded.shape == speech.shape
+    loudness = speech.square().mean().sqrt()
+    assert 0.5 * loudness < decoded.square().mean().sqrt() < 1.5 * loudness
