@@ -106,7 +106,7 @@ def test_what_is_here_goes_before_the_hub(
     shutil.copytree(run_folder, "me/tiny")
     assert vqaudio.load("me/tiny").fingerprint == vqaudio.load(run_folder).fingerprint
     vqaudio.load("speech-16k")
-    with pytest.raises(ModelError, match="there is no model 'speech-17k': choose the bundled one"):
+    with pytest.raises(ModelError, match="there is no model 'speech-17k': choose a bundled one"):
         vqaudio.load("speech-17k")
     with pytest.raises(ModelError, match=r"no model at me/other\.safetensors"):
         vqaudio.load("me/other.safetensors")

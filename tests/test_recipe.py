@@ -174,6 +174,18 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_recipe(binary)
 
 
+def test_an_override_changes_one_of_the_places_that_share_an_anchor(tmp_path: Path) -> None:
+    stages = "stages: [{name: a, steps: 1, loss: &one {mel: 2}}, {name: b, steps: 1, loss: *one}]"
+    text = TINY.read_text(encoding="utf-8")
+    head, separator, tail = text.partition("\nstages:")
+    assert separator
+    path = tmp_path / "tiny.yaml"
+    rest = tail[tail.index("\n\n") :]
+    path.write_text(f"{head}\n{stages}{rest}", encoding="utf-8")
+    recipe = load_recipe(path, ["stages.0.loss.mel=3"])
+    assert [stage.loss.mel for stage in recipe.stages] == [3, 2]
+
+
 def test_overrides_reach_into_sections_and_lists_in_their_order(tmp_path: Path) -> None:
     recipe = load_recipe(
         write(tmp_path, SMALL),
@@ -212,7 +224,8 @@ def test_every_recipe_loads_and_builds_a_codec(path: Path) -> None:
 def test_the_readme_beside_the_recipes_has_their_numbers(path: Path) -> None:
     found = plan(load_recipe(path))
     lines = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
-    [row] = [line for line in lines if f"({path.relative_to(FOLDER).as_posix()})" in line]
+    link = f"({path.relative_to(FOLDER).as_posix()})"
+    [row] = [line for line in lines if line.startswith("| [") and link in line]
     _, _, _, hours, parameters, tokens, bitrates, _ = row.strip("| ").split(" | ")
     assert hours == f"{found.recipe.hours_heard:.2f}"
     assert parameters == f"{found.codec['parameters'] / 1e6:.2f} M"

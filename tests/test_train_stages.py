@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from vqaudio.checkpoint import find_model, load_model
+from vqaudio.checkpoint import find_model, load_model, save_model
+from vqaudio.codec import Codec
 from vqaudio.errors import ModelError, RecipeError, TrainingError
 from vqaudio.quantizers import CodebookUsage
 from vqaudio.recipe import CollapseConfig, Recipe, load_recipe
@@ -137,6 +138,21 @@ def test_steps_without_discriminators_need_another_loss(speech_folder: Path, lea
     stage = "name: a, steps: 6, loss: {mel: 0, adversarial: 1}"
     with pytest.raises(RecipeError, match="does not hear the discriminators"):
         make_recipe(speech_folder, f"stages=[{{{stage}, discriminator_optimizer: {{{lead}}}}}]")
+
+
+@pytest.mark.parametrize(
+    ("loss", "lead", "message"),
+    [
+        ("adversarial: 1", 6, r"lead_steps 6 must be below the stage's steps, 6: "),
+        ("mel: 1", 2, r"lead_steps is 2, but the loss has no discriminators"),
+    ],
+)
+def test_a_lead_that_brings_nothing(
+    speech_folder: Path, loss: str, lead: int, message: str
+) -> None:
+    judge = f"discriminator_optimizer: {{lead_steps: {lead}}}"
+    with pytest.raises(RecipeError, match=message):
+        make_recipe(speech_folder, f"stages=[{{name: a, steps: 6, loss: {{{loss}}}, {judge}}}]")
 
 
 def test_who_learns_in_which_stage(staged: Path) -> None:
@@ -295,16 +311,42 @@ def test_a_causal_codec_begins_with_a_centred_model(
     centred = load_model(staged / "model.safetensors").codec
     assert causal.config.causal
     assert not centred.config.causal
-    for mine, theirs in zip(causal.decoder.children(), centred.decoder.children(), strict=True):
+    kernels = 0
+    for mine, theirs in ((causal.encoder, centred.encoder), (causal.decoder, centred.decoder)):
         for name, weight in mine.named_parameters():
             origin = theirs.get_parameter(name)
             if weight.shape[-1] == 7:  # a kernel: the weight of a frame stays with that frame
                 origin = torch.nn.functional.pad(origin[..., :4], (3, 0))
+                kernels += 1
             torch.testing.assert_close(weight, origin)
-    with pytest.raises(RecipeError, match="differ in causal"):  # the other way there is none
-        train(
-            make_recipe(speech_folder, one, f"init={tmp_path / 'run'}"), tmp_path / "b", device=CPU
-        )
+    blocks = centred.config.backbone.model_dump()
+    assert kernels == blocks["encoder_blocks"] + blocks["decoder_blocks"] + 1
+
+
+def test_what_cannot_become_causal_or_centred(
+    staged: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    def begin(init: Path, *more: str) -> None:
+        recipe = make_recipe(speech_folder, f"init={init}", *more)
+        train(recipe, tmp_path / str(len(list(tmp_path.iterdir()))), device=CPU)
+
+    wave = (
+        "codec.backbone={family: waveform, strides: [20, 16], width: 2}",
+        "discriminators=[]",
+        "stages=[{name: a, steps: 1}]",
+    )
+    model = tmp_path / "waveform.safetensors"
+    save_model(model, Codec(make_recipe(speech_folder, *wave).codec), {})
+    with pytest.raises(RecipeError, match=r"is a centred codec, .* only one of the family frames"):
+        begin(model, *wave, "codec.causal=true")
+    causal = tmp_path / "causal.safetensors"
+    save_model(causal, Codec(make_recipe(speech_folder, "codec.causal=true").codec), {})
+    with pytest.raises(RecipeError, match=r"is a causal codec, and the recipe's is not"):
+        begin(causal)
+    with pytest.raises(RecipeError, match=r"must learn to encode again .* trains: codec"):
+        begin(staged, "codec.causal=true", "stages=[{name: a, steps: 1, trains: decoder}]")
+    with pytest.raises(RecipeError, match=r"differ in quantizer\)"):  # causal may differ
+        begin(staged, "codec.causal=true", "codec.quantizer.codebook_size=32")
 
 
 def test_a_model_to_go_on_from_that_does_not_fit(speech_folder: Path, tmp_path: Path) -> None:

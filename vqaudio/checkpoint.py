@@ -96,7 +96,7 @@ def find_model_file(model: str | os.PathLike[str] | None = None) -> Path:
     if not Path(name).suffix:
         names = ", ".join(sorted(file.stem for file in BUNDLED.glob("*.safetensors")))
         raise ModelError(
-            f"there is no model {name!r}: choose the bundled one ({names}), or give the path of a "
+            f"there is no model {name!r}: choose a bundled one ({names}), or give the path of a "
             ".safetensors file, or user/model on the hub"
         )
     return Path(name)

@@ -96,10 +96,12 @@ class FrameConv1d(nn.Module):
 
     @torch.no_grad()
     def look_back(self) -> None:
-        """Make a causal kernel of the weights of a centred one, which it was given.
+        """In a causal layer that holds the weights of a centred one: make them causal.
 
-        Each weight stays with its frame; those of later frames are lost, earlier ones get zero.
+        Of the kernel [out, in / groups, k] each weight stays with its frame; those of later frames
+        are lost, earlier frames get zeros.
         """
+        assert self.left == self.extent - 1, "only a causal layer looks back"
         weight = self.conv.weight
         later = self.extent // 2
         weight.copy_(F.pad(weight[..., : self.extent - later], (later, 0)))

@@ -12,7 +12,6 @@ from vqaudio.losses.spectrum import sine_window, spectrum
 FLOOR = 1e-5
 """Mel amplitude under which two sounds count as equally silent."""
 
-
 EXPONENT = 0.3
 """Of compressed amplitudes."""
 
@@ -20,18 +19,19 @@ EXPONENT = 0.3
 class MultiScaleMelLoss(nn.Module):
     """[B, 1, S], [B, 1, S] -> scalar >= 0: mean |ln mel(x) - ln mel(y)| over several windows.
 
-    Long windows see pitch, short ones see time; the phase is free. As in DAC (Kumar et al. 2023,
-    arXiv:2306.06546, section 3.4), with amplitude spectra, a hop of a quarter window, and a mel
-    band for every 16 samples of the window. The gradient is that of the first argument. Computed in
-    float32 with autocast off.
+    mel is at least FLOOR. Long windows see pitch, short ones see time; the phase is free. As in DAC
+    (Kumar et al. 2023, arXiv:2306.06546, section 3.4), with amplitude spectra, a hop of a quarter
+    window, and a mel band for every 16 samples of the window. The gradient is that of the first
+    argument. Computed in float32 with autocast off.
 
     The logarithm weighs a breath like a vowel. `compressed`, from 0 to 1, is the fraction of the
     loss that compares compressed amplitudes, in which near silence hardly counts,
 
         mean |mel(x) ** 0.3 - mel(y) ** 0.3| / (0.3 mean mel(y) ** 0.3)
 
-    with the exponent of Ephrat et al. 2018 (arXiv:1804.03619, section 3.1). Over their mean in the
-    whole batch and over the exponent they are, around that mean, as steep as the logarithm.
+    with the exponent of Ephrat et al. 2018 (arXiv:1804.03619). Over the exponent and their mean in
+    the batch that came they are, around that mean, as steep as the logarithm. With that mean the
+    loss of a batch is no longer the mean of the losses of its parts.
     """
 
     def __init__(

@@ -65,7 +65,8 @@ class DataConfig(Config):
     """Crops per step, of all processes together."""
     accumulate: PositiveInt = 1
     """Parts that each process cuts its crops into, to go through the codec one after the other:
-    less memory, the same gradient. Codebooks move with each part."""
+    less memory, the same gradient but for losses with a scale of the whole batch (`stft`,
+    `features`, `mel` with `mel_compressed`). Codebooks move with each part."""
     crop_seconds: PositiveFloat
     speaker_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Speakers are drawn by seconds of speech to the power of 1 - this: 0 as the speech is
@@ -145,6 +146,11 @@ class LossConfig(Config):
 
     @model_validator(mode="after")
     def _check_weights(self) -> LossConfig:
+        if self.mel_compressed and not self.mel:
+            raise ValueError(
+                f"mel_compressed is {self.mel_compressed:g} of a mel loss that is left out: give "
+                "mel a weight, or leave mel_compressed out"
+            )
         if not (self.measured or self.judged):
             raise ValueError("one of mel, stft, waveform, adversarial, features must be above 0")
         return self
@@ -178,8 +184,9 @@ class DiscriminatorOptimizerConfig(Config):
     every: PositiveInt = 1
     """They are asked, and learn, in one of so many steps."""
     lead_steps: Annotated[int, Field(ge=0)] = 0
-    """The first so many steps of the stage they learn and the codec does not hear them: what they
-    say before they know anything would only lead it astray."""
+    """The first so many steps of the stage the codec does not hear them, and they learn (in one of
+    `every` steps, with the warm-up of the codec): what they say before they know anything would
+    only lead it astray."""
 
 
 class StageConfig(Config):
@@ -201,6 +208,16 @@ class StageConfig(Config):
             raise ValueError(
                 "discriminator_optimizer: with every or lead_steps the codec does not hear the "
                 "discriminators in some steps, and needs mel, stft or waveform there"
+            )
+        if judge.lead_steps and not self.loss.judged:
+            raise ValueError(
+                f"discriminator_optimizer.lead_steps is {judge.lead_steps}, but the loss has no "
+                "discriminators: give adversarial or features a weight, or leave lead_steps out"
+            )
+        if judge.lead_steps >= self.steps:
+            raise ValueError(
+                f"discriminator_optimizer.lead_steps {judge.lead_steps} must be below the stage's "
+                f"steps, {self.steps}: the codec would never hear the discriminators"
             )
         return self
 

@@ -72,7 +72,17 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid YAML: {_yaml_problem(error)}.") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path} is not a recipe: it must hold keys and values.")
-    return values
+    unshared: dict[str, Any] = _unshared(values)
+    return unshared
+
+
+def _unshared(value: Any) -> Any:
+    """Every alias a copy of its own, so that --set changes one place."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_unshared(inner) for inner in value]
+    return value
 
 
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:

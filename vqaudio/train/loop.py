@@ -100,8 +100,10 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
                     heard = decoded.detach().float().requires_grad_()
                     judged, losses = None, {}
                     if stage.asks_discriminators:
+                        # While they lead, nothing is to be known about the sound itself.
+                        shown = heard if stage.hears_discriminators else heard.detach()
                         with accelerator.autocast():
-                            judged = judge(discriminators, waveform, heard)
+                            judged = judge(discriminators, waveform, shown)
                         losses["discriminator"] = discriminator_loss(judged.real, judged.decoded)
                         stage.learn_to_judge(losses["discriminator"])
                     assessment = stage.objective(

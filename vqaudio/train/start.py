@@ -115,7 +115,7 @@ def make_networks(recipe: Recipe, device: torch.device, *, fresh: bool = True) -
         ).to(device)
         semantic = SemanticLoss(recipe.codec.quantizer.dim, teacher.num_features).to(device)
     if fresh and recipe.init is not None:
-        _take_over(recipe.init, codec, discriminators)
+        _take_over(recipe.init, codec, discriminators, begins=recipe.stages[0].trains)
     codec.to(device)
     average = AveragedModel(codec)
     if recipe.compile:
@@ -124,21 +124,33 @@ def make_networks(recipe: Recipe, device: torch.device, *, fresh: bool = True) -
     return Networks(codec, average, discriminators.to(device), teacher, semantic)
 
 
-def _take_over(init: str, codec: Codec, discriminators: Discriminators) -> None:
+def _take_over(init: str, codec: Codec, discriminators: Discriminators, *, begins: str) -> None:
     """The weights of a model, and of a run's discriminators where they are of the same sizes.
 
-    A causal codec of the frame-rate family may begin with a centred model.
+    A causal codec of the frame-rate family may begin with a centred model, and `begins` with a
+    stage in which all of it learns.
     """
     model = find_model(init)
+    becomes_causal = codec.config.causal and not model.codec.config.causal
     ours, theirs = codec.config.model_dump(), model.codec.config.model_dump()
+    if becomes_causal and codec.config.backbone.family == "frames":
+        del ours["causal"]
     differing = [key for key in ours if ours[key] != theirs[key]]
-    becomes_causal = (
-        differing == ["causal"] and codec.config.causal and codec.config.backbone.family == "frames"
-    )
-    if differing and not becomes_causal:
+    if differing == ["causal"]:
+        kind = "a centred" if becomes_causal else "a causal"
+        raise RecipeError(
+            f"init: {init} is {kind} codec, and the recipe's is not: only one of the family frames "
+            "can be made causal, and none centred. Leave codec.causal as it is there."
+        )
+    if differing:
         raise RecipeError(
             f"init: {init} is another codec than the recipe's (they differ in "
             f"{', '.join(differing)}): leave codec out to have the model's."
+        )
+    if becomes_causal and begins == "decoder":
+        raise RecipeError(
+            f"init: {init} is a centred codec, and must learn to encode again to be a causal one: "
+            "let the first stage have trains: codec."
         )
     codec.load_state_dict(model.codec.state_dict())
     if becomes_causal:
