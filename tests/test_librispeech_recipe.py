@@ -38,6 +38,7 @@ SMALLER = (
     "stages.0.optimizer.weight_ema=0.5",
     "stages.1.steps=3",
     "stages.1.optimizer.warmup_steps=1",
+    "stages.1.discriminator_optimizer.lead_steps=1",
     "stages.2.steps=2",
     "stages.2.optimizer.warmup_steps=1",
     "discriminators=[{kind: stft, window_length: 256, channels: 4},"
