@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from vqaudio import Tokens, load
 from vqaudio.checkpoint import BUNDLED, DEFAULT_MODEL, load_model
@@ -17,11 +17,23 @@ from vqaudio.recipe import load_recipe
 ROOT = Path(__file__).parent.parent
 CAUSAL = "speech-16k-causal"
 NAMES = (DEFAULT_MODEL, CAUSAL)
+EXAMPLE = BUNDLED / "example.npz"
 CARD = (BUNDLED / "README.md").read_text(encoding="utf-8")
 
 
 def path_of(name: str) -> Path:
     return BUNDLED / f"{name}.safetensors"
+
+
+def cell_of(row: str, name: str) -> str:
+    """What the first table of the card says of a model."""
+    line = next(line for line in CARD.splitlines() if line.startswith(f"| {row} "))
+    return line.strip("| ").split(" | ")[1 + NAMES.index(name)]
+
+
+def speech_of(seconds: int) -> torch.Tensor:
+    """[S]: the beginning of the example, decoded."""
+    return load(device="cpu").decode(Tokens.load(EXAMPLE))[0, : seconds * 16000]
 
 
 def test_both_are_there_and_no_other() -> None:
@@ -57,18 +69,14 @@ def test_the_card_names_the_file_that_is_there(name: str) -> None:
     assert f"`{model.fingerprint}`" in CARD
     assert f"`{name}.safetensors`, float16, {path_of(name).stat().st_size / 1e6:.1f} MB" in CARD
     steps, hours = f"{model.card['steps']:,} steps", f"{model.card['hours_heard']:.1f} hours heard"
-    row = next(line for line in CARD.splitlines() if line.startswith("| training "))
-    cell = row.strip("| ").split(" | ")[1 + NAMES.index(name)]
-    assert steps in cell
-    assert hours in cell
+    assert steps in cell_of("training", name)
+    assert hours in cell_of("training", name)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_latency_of_the_card_is_that_of_the_codec(name: str) -> None:
-    row = next(line for line in CARD.splitlines() if line.startswith("| latency "))
-    cells = [float(value) for value in re.findall(r"(\d+) ms", row)]
-    codec = load(name, device="cpu").codec
-    assert codec.latency * 1000 == pytest.approx(cells[NAMES.index(name)], abs=5)
+    told = float(cell_of("latency", name).removesuffix(" ms"))
+    assert load(name, device="cpu").codec.latency * 1000 == pytest.approx(told, abs=5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,12 +88,12 @@ def test_each_has_a_table_of_frequencies(name: str) -> None:
 
 def test_the_example_was_made_by_the_model_that_is_loaded() -> None:
     tokenizer = load(device="cpu")
-    assert Tokens.load(BUNDLED / "example.npz").model == tokenizer.fingerprint
+    assert Tokens.load(EXAMPLE).model == tokenizer.fingerprint
 
 
 def test_nothing_that_comes_later_changes_what_the_causal_one_gives() -> None:
     tokenizer = load(CAUSAL, device="cpu")
-    speech = load(device="cpu").decode(Tokens.load(BUNDLED / "example.npz"))[0, :32000]
+    speech = speech_of(seconds=2)
     cut = 16000
     changed = speech.clone()
     changed[cut:] = 0
@@ -98,7 +106,7 @@ def test_nothing_that_comes_later_changes_what_the_causal_one_gives() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_they_decode_is_the_speech(name: str) -> None:
     tokenizer = load(name, device="cpu")
-    speech = load(device="cpu").decode(Tokens.load(BUNDLED / "example.npz"))[0, :64000].numpy()
+    speech = speech_of(seconds=4).numpy()
     decoded = tokenizer.decode(tokenizer.encode(speech))[0].numpy()
     assert decoded.shape == speech.shape
     # Measured 0.12 and 0.16; the same backwards is at 1.2.
