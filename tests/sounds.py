@@ -1,14 +1,28 @@
-"""Sounds like speech, made by arithmetic."""
+"""Sounds: like speech, by arithmetic, and the speech in the box."""
 
 from __future__ import annotations
+
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from vqaudio import Tokens, load
+from vqaudio.checkpoint import BUNDLED
+
 SAMPLE_RATE = 16_000
 VOWELS = ((730, 1090), (270, 2290), (300, 870), (530, 1840), (570, 840))
 """First two formants in Hz: a, i, u, e, o (Peterson and Barney 1952)."""
+
+
+@cache
+def recorded_speech() -> NDArray[np.float32]:
+    """[S] at 16 kHz, 14 s: the recording that the example in the box was made of, decoded."""
+    tokens = Tokens.load(BUNDLED / "example.npz")
+    speech: NDArray[np.float32] = load(device="cpu").decode(tokens)[0].numpy()
+    speech.flags.writeable = False  # the next test gets it, too
+    return speech
 
 
 def babble(speaker: int, take: int, *, seconds: float) -> NDArray[np.float64]:

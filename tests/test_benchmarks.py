@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 from shell import done
-from sounds import SAMPLE_RATE, babble
+from sounds import SAMPLE_RATE, babble, recorded_speech
 from test_cli_prior import TINY
 
 import vqaudio
-from vqaudio.checkpoint import BUNDLED
 
 ROOT = Path(__file__).parent.parent
 BENCHMARKS = ROOT / "benchmarks"
@@ -106,8 +105,7 @@ def test_quantizer_layer(tmp_path: Path) -> None:
 def test_contract(tmp_path: Path) -> None:
     """The contract itself, of the bundled model: batch, pieces, streams and threads on speech."""
     tokenizer = vqaudio.load(device="cpu")
-    speech = tokenizer.decode(vqaudio.Tokens.load(BUNDLED / "example.npz"))[0].numpy()
-    for place, part in enumerate(np.split(speech, [30_000, 75_001, 76_234])):
+    for place, part in enumerate(np.split(recorded_speech(), [30_000, 75_001, 76_234])):
         soundfile.write(tmp_path / f"{place}.wav", part, tokenizer.sample_rate)
     lines = run("contract", tmp_path, "--threads", 1, 2).splitlines()
     ways = [row for row in lines if re.match(r"\| \w+ \| (\d+ frames|ragged) \| ", row)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from sounds import recorded_speech
 
 from vqaudio import Tokens, load
 from vqaudio.checkpoint import BUNDLED, DEFAULT_MODEL, load_model
@@ -29,11 +29,6 @@ def cell_of(row: str, name: str) -> str:
     """What the first table of the card says of a model."""
     line = next(line for line in CARD.splitlines() if line.startswith(f"| {row} "))
     return line.strip("| ").split(" | ")[1 + NAMES.index(name)]
-
-
-def speech_of(seconds: int) -> torch.Tensor:
-    """[S]: the beginning of the example, decoded."""
-    return load(device="cpu").decode(Tokens.load(EXAMPLE))[0, : seconds * 16000]
 
 
 def test_both_are_there_and_no_other() -> None:
@@ -93,9 +88,9 @@ def test_the_example_was_made_by_the_model_that_is_loaded() -> None:
 
 def test_nothing_that_comes_later_changes_what_the_causal_one_gives() -> None:
     tokenizer = load(CAUSAL, device="cpu")
-    speech = speech_of(seconds=2)
+    speech = recorded_speech()[:32000]
     cut = 16000
-    changed = speech.clone()
+    changed = speech.copy()
     changed[cut:] = 0
     codes, others = tokenizer.encode(speech).codes, tokenizer.encode(changed).codes
     known = cut // tokenizer.codec.hop_length
@@ -106,7 +101,7 @@ def test_nothing_that_comes_later_changes_what_the_causal_one_gives() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_they_decode_is_the_speech(name: str) -> None:
     tokenizer = load(name, device="cpu")
-    speech = speech_of(seconds=4).numpy()
+    speech = recorded_speech()[:64000]
     decoded = tokenizer.decode(tokenizer.encode(speech))[0].numpy()
     assert decoded.shape == speech.shape
     # Measured 0.12 and 0.16; the same backwards is at 1.2.

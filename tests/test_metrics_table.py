@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soxr
-from sounds import SAMPLE_RATE, babble
+from sounds import SAMPLE_RATE, babble, recorded_speech
 
-from vqaudio import Tokens, load, metrics
+from vqaudio import metrics
 from vqaudio.errors import AudioError, VqaudioError
 from vqaudio.metrics import METRICS, Waveform, missing
 
-EXAMPLE = Path(metrics.__file__).parent.parent / "models" / "example.npz"
 BEST = {
     "mel_distance": 0,
     "stft_distance": 0,
@@ -66,8 +64,7 @@ def compute(name: str, reference: Waveform, degraded: Waveform) -> float:
 @pytest.fixture(scope="module")
 def speech() -> Waveform:
     """Five seconds of real speech that went through the bundled model."""
-    decoded = load().decode(Tokens.load(EXAMPLE))[0].numpy()
-    return np.asarray(decoded[: 5 * SAMPLE_RATE], np.float64)
+    return np.asarray(recorded_speech()[: 5 * SAMPLE_RATE], np.float64)
 
 
 def with_noise(speech: Waveform, decibels: float) -> Waveform:

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sounds import recorded_speech
 from test_tokenizer import BACKBONES, CPU, HOP, relaxed, small_model
 
 from vqaudio import AudioError, Tokenizer, Tokens, TokensError, VqaudioError, load
@@ -284,8 +285,7 @@ def test_streams_of_two_kinds_are_not_computed_together() -> None:
 @pytest.mark.parametrize("name", ["speech-16k", "speech-16k-causal"])
 def test_the_bundled_models_on_speech(name: str) -> None:
     tokenizer = load(name, device="cpu")
-    example = Tokens.load(Path(__file__).parent.parent / "vqaudio/models/example.npz")
-    speech = load(device="cpu").decode(example)[0].numpy()[: 16000 * 4]
+    speech = recorded_speech()[: 16000 * 4]
     tokens = tokenizer.encode(speech)
     assert encode(tokenizer.stream_encoder(), parts_of(speech, [320, 1, 5000, 333])) == tokens
     decoded = decode(tokenizer.stream_decoder(), parts_of(tokens.codes, [1, 7]), len(speech))

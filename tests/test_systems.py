@@ -17,8 +17,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.signal import firwin
-from sounds import SAMPLE_RATE, babble
+from sounds import SAMPLE_RATE, babble, recorded_speech
 
+from vqaudio.checkpoint import BUNDLED
 from vqaudio.errors import AudioError, ModelError, VqaudioError
 from vqaudio.systems import (
     STANDARD,
@@ -34,10 +35,8 @@ from vqaudio.systems.amr_wb import ENCODER
 from vqaudio.systems.finding import CLASSICAL, parse
 from vqaudio.systems.programs import ogg_packets, run
 from vqaudio.systems.sanity import FLOORS, estimate_lag, floor_of
-from vqaudio.tokenizer import load
 from vqaudio.tokens import Tokens
 
-MODELS = Path(__file__).parent.parent / "vqaudio" / "models"
 PROGRAMS = {
     "opus": ("opusenc", "opus-tools"),
     "codec2": ("c2enc", "codec2"),
@@ -69,8 +68,7 @@ def speech() -> Waveform:
 @cache
 def recorded() -> Waveform:
     """[S], 6 s: the bundled example, decoded by the bundled model from recorded speech."""
-    decoded = load(device="cpu").decode(Tokens.load(MODELS / "example.npz"))[0].numpy()
-    return np.asarray(decoded[: 6 * SAMPLE_RATE], np.float32)
+    return recorded_speech()[: 6 * SAMPLE_RATE]
 
 
 @cache
@@ -411,7 +409,7 @@ def test_own_models_at_other_rates_and_lengths(speech: Waveform) -> None:
 def test_a_copied_model_is_found_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     file = tmp_path / "mine" / "model.safetensors"
-    shutil.copy(MODELS / "speech-16k.safetensors", file)
+    shutil.copy(BUNDLED / "speech-16k.safetensors", file)
     other = shutil.copy(file, tmp_path / "mine" / "model.ckpt")
     for model in (file, file.parent, other):
         system = find(f"{model}@500")
