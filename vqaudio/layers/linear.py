@@ -6,23 +6,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-LEAST_FRAMES = 16
+LEAST_ROWS = 16
 """Fewer are computed as so many. MKL multiplies few rows in another way than many, and adds in
 another order: from 3 to 16 rows on, by the size of the weights, a row is the same to the last bit.
 It costs next to nothing, as reading the weights takes longer than multiplying with them."""
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """As F.linear: [..., T, C], [out, C], [out] -> [..., T, out]."""
+    """As F.linear: [..., C], [out, C], [out] -> [..., out]."""
     # Graphs are for runtimes that multiply in their own way, and for any number of frames.
-    if torch.compiler.is_compiling() or x.numel() >= LEAST_FRAMES * x.shape[-1]:
+    if torch.compiler.is_compiling() or x.numel() >= LEAST_ROWS * x.shape[-1]:
         return F.linear(x, weight, bias)
-    frames = x.shape[-2]
-    return F.linear(F.pad(x, (0, 0, 0, LEAST_FRAMES - frames)), weight, bias)[..., :frames, :]
+    rows = x.reshape(-1, x.shape[-1])
+    products = F.linear(F.pad(rows, (0, 0, 0, LEAST_ROWS - len(rows))), weight, bias)
+    return products[: len(rows)].view(*x.shape[:-1], -1)
 
 
 class FrameLinear(nn.Linear):
-    """[..., T, C] -> [..., T, out]: nn.Linear by `linear`."""
+    """[..., C] -> [..., out]: nn.Linear by `linear`."""
 
     def forward(self, x: Tensor) -> Tensor:
         return linear(x, self.weight, self.bias)

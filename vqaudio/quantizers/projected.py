@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vqaudio.layers import FrameLinear
 from vqaudio.quantizers.bridges import Bridge, straight_through
 from vqaudio.quantizers.codebook import Codebook, Quantized
 
@@ -40,8 +41,8 @@ class ProjectedCodebook(nn.Module):
         self.codebook_size = self.book.codebook_size
         self.squash = squash
         self.bridge = bridge
-        self.into = nn.Linear(dim, self.book.dim)
-        self.back = nn.Linear(self.book.dim, dim)
+        self.into = FrameLinear(dim, self.book.dim)
+        self.back = FrameLinear(self.book.dim, dim)
 
     @property
     def book(self) -> Codebook:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vqaudio.layers.linear import LEAST_ROWS
+
 BLOCK_ROWS = 256
 """Vectors searched at a time on CPU: the score matrix stays [256, K] however many there are, 1 MiB
 at K = 1024, which a core's cache holds (docs/performance.md)."""
 DEVICE_BLOCK_ROWS = 4096
 """The same on other devices, where starting an operation costs more than memory."""
-LEAST_ROWS = 16
-"""Fewer are searched as so many: MKL adds the products of few rows in another order."""
 
 
 class Search:
@@ -34,11 +34,12 @@ class Search:
 
     @torch.no_grad()
     def __call__(self, vectors: Tensor) -> Tensor:
-        """[N, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k at a tie."""
+        """[N, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k of equal scores."""
         size, dim = vectors.shape
         most = BLOCK_ROWS if vectors.device.type == "cpu" else DEVICE_BLOCK_ROWS
         rows = max(min(size, most), LEAST_ROWS)
         with torch.autocast(vectors.device.type, enabled=False):
+            # Fewer rows than LEAST_ROWS would be multiplied in another way.
             # All blocks use the same memory: new pages cost as much as the product itself.
             shifted = vectors.new_ones(rows, dim + 1)
             scores = vectors.new_empty(rows, self._weights.shape[1])
@@ -53,7 +54,7 @@ class Search:
 
 
 def nearest(vectors: Tensor, centroids: Tensor) -> Tensor:
-    """[N, D], [K, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k at a tie.
+    """[N, D], [K, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k of equal scores.
 
     In float32, under autocast too; no tensor of N x K is ever whole. See `Search`.
     """
