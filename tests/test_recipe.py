@@ -174,6 +174,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_recipe(binary)
 
 
+def test_the_recipe_of_a_language_model_is_for_another_command() -> None:
+    with pytest.raises(RecipeError, match=r"of a language model .* vqaudio prior train"):
+        load_recipe(FOLDER / "prior-debian.yaml")
+
+
 def test_an_override_changes_one_of_the_places_that_share_an_anchor(tmp_path: Path) -> None:
     stages = "stages: [{name: a, steps: 1, loss: &one {mel: 2}}, {name: b, steps: 1, loss: *one}]"
     text = TINY.read_text(encoding="utf-8")

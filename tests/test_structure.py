@@ -75,6 +75,7 @@ def test_the_public_names_are_these() -> None:
     assert vqaudio.__all__ == [
         "AudioError",
         "CorpusError",
+        "MissingError",
         "ModelError",
         "RecipeError",
         "Tokenizer",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vqaudio.errors import (
     AudioError,
     CorpusError,
+    MissingError,
     ModelError,
     RecipeError,
     TokensError,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AudioError",
     "CorpusError",
+    "MissingError",
     "ModelError",
     "RecipeError",
     "Tokenizer",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from vqaudio.codec.config import Config
+from vqaudio.errors import RecipeError
 from vqaudio.recipe import read_values, validate
 
 Pattern = Literal["parallel", "delay", "flatten", "coarse-first"]
@@ -85,4 +86,6 @@ def load_prior_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Prior
     Raises RecipeError, which names the key, what came and what is allowed.
     """
     values = read_values(path, overrides)
+    if "codec" in values:
+        raise RecipeError(f"{path} is the recipe of a tokenizer: give it to vqaudio train.")
     return validate(PriorRecipe, values, "the recipe" if path is None else str(path), _SECTIONS)
