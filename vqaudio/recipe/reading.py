@@ -89,8 +89,8 @@ def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Validate the values of a recipe; `source` is named in errors."""
     if "prior" in values and "codec" not in values:
         raise RecipeError(
-            f"{source} is the recipe of a language model over tokens: give it to vqaudio prior train "
-            "TOKENS RUN --recipe."
+            f"{source} is the recipe of a language model over tokens: give it to "
+            "vqaudio prior train TOKENS RUN --recipe."
         )
     if isinstance(values.get("init"), str) and "codec" not in values:
         values = {**values, "codec": _codec_of(values["init"], source)}
