@@ -1,4 +1,4 @@
-"""Sounds: like speech, by arithmetic, and the speech in the box."""
+"""Sounds for tests: made-up ones like speech, and real speech from the box."""
 
 from __future__ import annotations
 

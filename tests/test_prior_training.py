@@ -169,8 +169,11 @@ def test_recipes_name_what_is_wrong(tmp_path: Path) -> None:
     path.write_text("steps: 5\nprior: {width: 30, heads: 4}\n")
     with pytest.raises(RecipeError, match=r"prior: width: must be a multiple of twice heads"):
         load_prior_recipe(path)
-    path.write_text("codec: {}\n")
-    with pytest.raises(RecipeError, match=r"of a tokenizer: give it to vqaudio train\.$"):
-        load_prior_recipe(path)
+    for recipe in ("codec: {}\n", "init: speech-16k\nstages: []\n"):
+        path.write_text(recipe)
+        with pytest.raises(RecipeError, match=r"is a recipe for `vqaudio train`, which makes"):
+            load_prior_recipe(path)
+    with pytest.raises(RecipeError, match=r"codec: unknown key"):
+        load_prior_recipe(None, ["codec.causal=true"])
     path.write_text("steps: 5\n")
     assert load_prior_recipe(path, ["prior.pattern=flatten"]).prior.pattern == "flatten"

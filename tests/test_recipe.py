@@ -174,9 +174,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_recipe(binary)
 
 
-def test_the_recipe_of_a_language_model_is_for_another_command() -> None:
-    with pytest.raises(RecipeError, match=r"of a language model .* vqaudio prior train"):
-        load_recipe(FOLDER / "prior-debian.yaml")
+def test_the_recipe_of_a_language_model_is_for_another_command(tmp_path: Path) -> None:
+    for path in (FOLDER / "prior-debian.yaml", write(tmp_path, "steps: 5\n")):
+        with pytest.raises(RecipeError, match=r"is a recipe for `vqaudio prior train`, which"):
+            load_recipe(path)
+    # One wrong key does not make it another recipe.
+    with pytest.raises(RecipeError, match=r"prior: unknown key"):
+        load_recipe(write(tmp_path, SMALL), ["prior.width=3"])
 
 
 def test_an_override_changes_one_of_the_places_that_share_an_anchor(tmp_path: Path) -> None:

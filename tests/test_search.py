@@ -54,14 +54,22 @@ def test_the_lowest_code_wins_a_tie(k: int) -> None:
     vectors = torch.randn(500, 24)
     same = torch.randn(24).expand(k, 24)
     assert not nearest(vectors, same).any()
-    # Some processors round the last columns of a product otherwise than the first: of three equal
-    # codes any may have the largest score there, but no other code.
-    centroids = torch.randn(k, 24)
-    threefold = nearest(vectors, torch.cat([centroids] * 3))
-    assert torch.equal(threefold % k, nearest(vectors, centroids))
+    half = torch.randint(-8, 9, (k, 24)).float()
+    whole = torch.cat([half, -half])  # their mean is 0, so that nothing is rounded
+    vectors = torch.randint(-8, 9, (500, 24)).float()
+    assert torch.equal(nearest(vectors, torch.cat([whole] * 3)), nearest(vectors, whole))
     # Whole numbers, computed without rounding: 0 lies between -1 and 1, 10 between 8 and 12.
     line = torch.tensor([12.0, 8.0, -1.0, 1.0, 5.0])[:, None]
     assert nearest(torch.tensor([[0.0], [10.0], [3.0]]), line).tolist() == [2, 0, 3]
+
+
+@pytest.mark.parametrize("k", [2, 37, 1024])
+def test_a_vector_of_equal_codes_goes_to_no_other_code(k: int) -> None:
+    """Some processors round the last columns of a product otherwise than the first: of three equal
+    codes any may have the largest score."""
+    vectors, centroids = torch.randn(500, 24), torch.randn(k, 24)
+    threefold = nearest(vectors, torch.cat([centroids] * 3))
+    assert torch.equal(threefold % k, nearest(vectors, centroids))
 
 
 def test_search_is_float32_under_autocast() -> None:

@@ -1,4 +1,4 @@
-"""Products of frames and weights that come out the same however many frames there are."""
+"""Products of vectors and weights that come out the same however many vectors there are."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ It costs next to nothing, as reading the weights takes longer than multiplying w
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """As F.linear: [..., C], [out, C], [out] -> [..., out]."""
-    # Graphs are for runtimes that multiply in their own way, and for any number of frames.
-    if torch.compiler.is_compiling() or x.numel() >= LEAST_ROWS * x.shape[-1]:
+    # Graphs are for runtimes that multiply in their own way, and for any number of vectors.
+    if torch.compiler.is_compiling():
         return F.linear(x, weight, bias)
-    rows = x.reshape(-1, x.shape[-1])
-    products = F.linear(F.pad(rows, (0, 0, 0, LEAST_ROWS - len(rows))), weight, bias)
-    return products[: len(rows)].view(*x.shape[:-1], -1)
+    x = x.contiguous()  # others are multiplied in yet another way
+    size = x.shape[:-1].numel()
+    if size >= LEAST_ROWS:
+        return F.linear(x, weight, bias)
+    rows = F.pad(x.view(size, x.shape[-1]), (0, 0, 0, LEAST_ROWS - size))
+    return F.linear(rows, weight, bias)[:size].view(*x.shape[:-1], len(weight))
 
 
 class FrameLinear(nn.Linear):

@@ -86,6 +86,9 @@ def load_prior_recipe(path: Path | None, overrides: Sequence[str] = ()) -> Prior
     Raises RecipeError, which names the key, what came and what is allowed.
     """
     values = read_values(path, overrides)
-    if "codec" in values:
-        raise RecipeError(f"{path} is the recipe of a tokenizer: give it to vqaudio train.")
+    if path is not None and "prior" not in values and values.keys() & {"codec", "stages"}:
+        raise RecipeError(
+            f"{path} is a recipe for `vqaudio train`, which makes tokenizers, and not for "
+            "`vqaudio prior train`."
+        )
     return validate(PriorRecipe, values, "the recipe" if path is None else str(path), _SECTIONS)

@@ -37,9 +37,9 @@ class Search:
         """[N, D] -> [N] int64: argmin_k ||x - e_k||^2, the lowest k of equal scores."""
         size, dim = vectors.shape
         most = BLOCK_ROWS if vectors.device.type == "cpu" else DEVICE_BLOCK_ROWS
+        # Fewer rows would be multiplied in another way (layers/linear.py).
         rows = max(min(size, most), LEAST_ROWS)
         with torch.autocast(vectors.device.type, enabled=False):
-            # Fewer rows than LEAST_ROWS would be multiplied in another way.
             # All blocks use the same memory: new pages cost as much as the product itself.
             shifted = vectors.new_ones(rows, dim + 1)
             scores = vectors.new_empty(rows, self._weights.shape[1])

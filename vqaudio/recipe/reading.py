@@ -87,10 +87,10 @@ def _unshared(value: Any) -> Any:
 
 def parse_recipe(values: dict[str, Any], source: str) -> Recipe:
     """Validate the values of a recipe; `source` is named in errors."""
-    if "prior" in values and "codec" not in values:
+    if values.keys() & {"prior", "steps"} and not values.keys() & {"codec", "init", "stages"}:
         raise RecipeError(
-            f"{source} is the recipe of a language model over tokens: give it to "
-            "vqaudio prior train TOKENS RUN --recipe."
+            f"{source} is a recipe for `vqaudio prior train`, which makes language models over "
+            "tokens, and not for `vqaudio train`."
         )
     if isinstance(values.get("init"), str) and "codec" not in values:
         values = {**values, "codec": _codec_of(values["init"], source)}
