@@ -65,9 +65,8 @@ def speech() -> Waveform:
     return recorded()
 
 
-@cache
 def recorded() -> Waveform:
-    """[S], 6 s: the bundled example, decoded by the bundled model from recorded speech."""
+    """[S], 6 s of the speech in the box."""
     return recorded_speech()[: 6 * SAMPLE_RATE]
 
 
