@@ -125,10 +125,14 @@ LAYERS = {
     "down": Case(lambda causal: DownStage(2, stride=3, causal=causal), 2, down=3),
     "up": Case(lambda causal: UpStage(2, stride=3, causal=causal), 4, up=3),
 }
+DIRECTIONS = FRAMES.model_copy(update={"phase": "direction"})
 BACKBONES = {
     "frames encoder": Case(lambda causal: FramesEncoder(FRAMES, dim=4, causal=causal), 1, down=6),
     "frames decoder": Case(
         lambda causal: FramesDecoder(FRAMES, dim=4, causal=causal), 4, up=6, lookahead=3
+    ),
+    "frames decoder of directions": Case(
+        lambda causal: FramesDecoder(DIRECTIONS, dim=4, causal=causal), 4, up=6, lookahead=3
     ),
     "waveform encoder": Case(
         lambda causal: WaveformEncoder(WAVEFORM, dim=4, causal=causal), 1, down=6
@@ -359,6 +363,29 @@ def test_synthesis_by_its_definition(window: int, hop: int, causal: bool) -> Non
     found = layer(torch.cat([level, phase]).T[None])[0, 0]
     expected = synthesise_slowly(level, phase, window, hop, start)
     torch.testing.assert_close(found, expected.float(), rtol=1e-4, atol=1e-4)
+
+
+@CAUSAL
+def test_a_direction_is_an_angle_whatever_its_length(causal: bool) -> None:
+    sizes = {"window_length": 16, "hop_length": 4}
+    angles = SpectralSynthesis(**sizes, causal=causal)
+    directions = SpectralSynthesis(**sizes, phase="direction", causal=causal)
+    level, phase = torch.randn(2, 2, 7, 9)
+    length = torch.rand(2, 7, 9) + 0.1
+    parts = [level, length * phase.cos(), length * phase.sin()]
+    assert directions.num_features == 3 * 9
+    torch.testing.assert_close(
+        directions(torch.cat(parts, dim=-1)),
+        angles(torch.cat([level, phase], dim=-1)),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+    nowhere = torch.cat([level, 0 * phase, 0 * phase], dim=-1).requires_grad_()
+    silence = directions(nowhere)
+    assert not silence.any()
+    silence.sum().backward()
+    assert nowhere.grad is not None
+    assert nowhere.grad.isfinite().all()
 
 
 @CAUSAL

@@ -30,8 +30,8 @@ CPU = torch.device("cpu")
 STAGES = """[
   {name: metric, steps: 8, loss: {mel_windows: [256]}, optimizer: {warmup_steps: 2}},
   {name: adversarial, steps: 16,
-   loss: {mel: 1, stft: 0.5, waveform: 0.1, adversarial: 1, features: 2, balance: true,
-          mel_windows: [256, 512], stft_windows: [256]},
+   loss: {mel: 1, stft: 0.5, phase: 0.2, waveform: 0.1, adversarial: 1, features: 2, balance: true,
+          mel_windows: [256, 512], stft_windows: [256], phase_windows: [256]},
    optimizer: {warmup_steps: 2}, discriminator_optimizer: {every: 2}},
   {name: decoder, steps: 6, trains: decoder,
    loss: {mel: 1, adversarial: 1, features: 2, mel_windows: [256]}, optimizer: {warmup_steps: 2}}
@@ -94,9 +94,10 @@ def differing(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> set[str
 def test_each_stage_minimises_its_own_losses(staged: Path) -> None:
     lines = log_lines(staged, "train")
     assert [line["step"] for line in lines] == list(range(30))
-    names = [set(line) & {"mel", "stft", "waveform", "adversarial", "features"} for line in lines]
+    on_sound = {"mel", "stft", "phase", "waveform", "adversarial", "features"}
+    names = [set(line) & on_sound for line in lines]
     assert names[:8] == [{"mel"}] * 8
-    assert names[8:24] == [{"mel", "stft", "waveform", "adversarial", "features"}] * 16
+    assert names[8:24] == [on_sound] * 16
     assert names[24:] == [{"mel", "adversarial", "features"}] * 6
     assert all(("discriminator" in line) == ("adversarial" in line) for line in lines)
     # Discriminators are asked in every second step of theirs: the log has the newest figures.
@@ -321,6 +322,33 @@ def test_a_causal_codec_begins_with_a_centred_model(
             torch.testing.assert_close(weight, origin)
     blocks = centred.config.backbone.model_dump()
     assert kernels == blocks["encoder_blocks"] + blocks["decoder_blocks"] + 1
+
+
+def test_a_decoder_of_directions_begins_with_one_of_angles(
+    staged: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    one = "stages=[{name: more, steps: 1, optimizer: {learning_rate: 1e-9, warmup_steps: 0}}]"
+    turned = f"init={staged}", "codec.backbone.phase=direction"
+    recipe = make_recipe(speech_folder, one, *turned)
+    mine = load_model(train(recipe, tmp_path / "run", device=CPU)).codec
+    theirs = load_model(staged / "model.safetensors").codec
+    origin = theirs.state_dict()
+    head = {"decoder.project.1.weight", "decoder.project.1.bias"}
+    for name, weight in mine.named_parameters():
+        if name in head:  # the levels are kept
+            bins = len(weight) // 3
+            assert len(origin[name]) == 2 * bins
+            torch.testing.assert_close(weight[:bins], origin[name][:bins])
+        else:
+            torch.testing.assert_close(weight, origin[name])
+    # The other way there is nothing to begin with, nor where more than that is another.
+    model = tmp_path / "directions.safetensors"
+    save_model(model, mine, {})
+    with pytest.raises(RecipeError, match=r"differ in backbone\)"):
+        train(make_recipe(speech_folder, one, f"init={model}"), tmp_path / "a", device=CPU)
+    wider = make_recipe(speech_folder, one, *turned, "codec.backbone.decoder_width=12")
+    with pytest.raises(RecipeError, match=r"differ in backbone\)"):
+        train(wider, tmp_path / "b", device=CPU)
 
 
 def test_what_cannot_become_causal_or_centred(

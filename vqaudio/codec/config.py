@@ -30,6 +30,9 @@ class FramesConfig(Config):
     """Of the decoder's blocks, where it is another."""
     encoder_blocks: PositiveInt = 4
     decoder_blocks: PositiveInt = 7
+    phase: Literal["angle", "direction"] = "angle"
+    """How the decoder says the phase of a bin: as an angle, or as a direction in the plane, from
+    which a loss on phases can learn."""
 
     @model_validator(mode="after")
     def _check(self) -> FramesConfig:

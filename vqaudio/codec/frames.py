@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from vqaudio.codec.config import FramesConfig
@@ -66,16 +67,14 @@ class FramesDecoder(nn.Module):
         super().__init__()
         width = config.decoder_width or config.width
         self.synthesis = SpectralSynthesis(
-            window_length=config.window_length, hop_length=config.hop_length, causal=causal
+            window_length=config.window_length,
+            hop_length=config.hop_length,
+            phase=config.phase,
+            causal=causal,
         )
         self.widen = FrameConv1d(dim, width, 7, causal=causal)
         self.blocks = _blocks(config.decoder_blocks, width, causal)
-        head = FrameLinear(width, self.synthesis.num_features)
-        # The first magnitudes are those of quiet speech, the first phases anything.
-        bins = self.synthesis.num_features // 2
-        nn.init.constant_(head.bias[:bins], -7.0)
-        nn.init.uniform_(head.bias[bins:], -math.pi, math.pi)
-        self.project = nn.Sequential(FrameNorm(), head)
+        self.project = nn.Sequential(FrameNorm(), _spectral_head(width, self.synthesis))
 
     def forward(self, latents: Tensor, num_frames: Lengths = None) -> Tensor:
         x = self.widen(latents.transpose(1, 2), num_frames)
@@ -84,5 +83,28 @@ class FramesDecoder(nn.Module):
         waveform: Tensor = self.synthesis(self.project(x), num_frames)
         return waveform
 
+    def say_directions(self) -> None:
+        """In place of angles: levels stay as they are, phases are learnt from the beginning."""
+        self.synthesis.phase = "direction"
+        bins, angles = self.synthesis.num_bins, self.project[1]
+        assert isinstance(angles, FrameLinear)
+        head = _spectral_head(angles.in_features, self.synthesis)
+        with torch.no_grad():
+            head.weight[:bins] = angles.weight[:bins]
+            head.bias[:bins] = angles.bias[:bins]
+        self.project[1] = head
+
     def needs(self, span: Span) -> Span:
         return needs_through([self.widen, *self.blocks, self.synthesis], span)
+
+
+def _spectral_head(width: int, synthesis: SpectralSynthesis) -> FrameLinear:
+    """Begins with the magnitudes of quiet speech and any phases."""
+    head = FrameLinear(width, synthesis.num_features)
+    bins = synthesis.num_bins
+    nn.init.constant_(head.bias[:bins], -7.0)
+    if synthesis.phase == "angle":
+        nn.init.uniform_(head.bias[bins:], -math.pi, math.pi)
+    else:
+        nn.init.zeros_(head.bias[bins:])
+    return head

@@ -8,7 +8,7 @@ their windows alike.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,10 @@ def _offset(window_length: int, hop_length: int, causal: bool) -> int:
     extra = window_length - hop_length
     assert extra >= 0, "a window shorter than the hop skips samples"
     return -extra if causal else -(extra // 2)
+
+
+SHORT = 1e-3
+"""Length of a direction that hardly points anywhere."""
 
 
 class Fourier(Protocol):
@@ -144,33 +148,50 @@ class SpectralAnalysis(nn.Module):
 
 
 class SpectralSynthesis(nn.Module):
-    """[B, T, 2 F] -> [B, 1, T * hop_length]: log magnitude and phase to overlapping windows.
+    """[B, T, features] -> [B, 1, T * hop_length]: log magnitude and phase to overlapping windows.
 
-    The inverse-STFT head of Vocos (Siuzdak 2023, arXiv:2306.00814). The sum of the windows is
-    divided by the sum of their weights, also at the ends, where fewer windows overlap.
+    The inverse-STFT head of Vocos (Siuzdak 2023, arXiv:2306.00814). The first features are the
+    logarithms of magnitudes, one for each bin. After them come, where `phase` is "angle", phases in
+    radians; where it is "direction", real and then imaginary parts of numbers that have the phases
+    and any size, as in APNet (Ai and Ling 2023, arXiv:2305.07952): an angle has to be learnt round
+    and round, a direction from anywhere. The sum of the windows is divided by the sum of their
+    weights, also at the ends, where fewer windows overlap.
     """
 
     window: Tensor
 
-    def __init__(self, *, window_length: int, hop_length: int, causal: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        window_length: int,
+        hop_length: int,
+        phase: Literal["angle", "direction"] = "angle",
+        causal: bool = False,
+    ) -> None:
         super().__init__()
         assert window_length % hop_length == 0, "overlap-add needs a whole number of hops"
         self.window_length = window_length
         self.hop_length = hop_length
         self.hops = window_length // hop_length
+        self.phase = phase
         self.offset = _offset(window_length, hop_length, causal)
         self.fourier: Fourier = FastFourier(window_length, hop_length)
         self.register_buffer("window", _window(window_length), persistent=False)
 
     @property
+    def num_bins(self) -> int:
+        return self.window_length // 2 + 1
+
+    @property
     def num_features(self) -> int:
-        return 2 * (self.window_length // 2 + 1)
+        return (2 if self.phase == "angle" else 3) * self.num_bins
 
     def forward(self, features: Tensor, lengths: Lengths = None) -> Tensor:
-        level, phase = features.float().chunk(2, dim=-1)
+        level, *phase = features.float().chunk(features.shape[-1] // self.num_bins, dim=-1)
         # A limit of +40 dB full scale keeps an untrained network from overflowing.
         magnitude = level.clamp(max=math.log(100.0)).exp()
-        windows = self.fourier.windows(magnitude * phase.cos(), magnitude * phase.sin())
+        cosine, sine = _cosine_and_sine(*phase)
+        windows = self.fourier.windows(magnitude * cosine, magnitude * sine)
         windows = windows * (0.5 * self.window)
         present = level.new_ones(level.shape[0], 1, level.shape[1])
         if lengths is None:
@@ -204,3 +225,11 @@ class SpectralSynthesis(nn.Module):
             -(-(span.first - self.offset - self.window_length + 1) // self.hop_length),
             (span.last - self.offset) // self.hop_length,
         )
+
+
+def _cosine_and_sine(phase: Tensor, sine: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Of angles, or of directions given by their two parts; a direction of no size is silence."""
+    if sine is None:
+        return phase.cos(), phase.sin()
+    size = (phase.square() + sine.square() + SHORT**2).rsqrt()
+    return phase * size, sine * size

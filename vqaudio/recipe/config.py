@@ -101,15 +101,17 @@ class DataConfig(Config):
 class LossConfig(Config):
     """What the codec minimises.
 
-    The losses on the sound (mel, stft, waveform, adversarial, features) have weights; a weight of
-    zero leaves a loss out. With `balance` a weight is the loss's fraction of the gradient at the
-    decoder's output, otherwise a factor.
+    The losses on the sound (mel, stft, phase, waveform, adversarial, features) have weights; a
+    weight of zero leaves a loss out. With `balance` a weight is the loss's fraction of the gradient
+    at the decoder's output, otherwise a factor.
     """
 
     mel: NonNegativeFloat = 1.0
     """Of the multi-scale log-mel distance."""
     stft: NonNegativeFloat = 0.0
     """Of the complex multi-resolution STFT distance."""
+    phase: NonNegativeFloat = 0.0
+    """Of the distance of phases, beside a loss that hears levels."""
     waveform: NonNegativeFloat = 0.0
     """Of the mean absolute difference of samples."""
     adversarial: NonNegativeFloat = 0.0
@@ -133,6 +135,13 @@ class LossConfig(Config):
         tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
     ] = (512, 1024, 2048)
     """Samples."""
+
+    phase_windows: Annotated[
+        tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
+    ] = (512, 1024)
+    """Samples."""
+    phase_below: PositiveFloat = 1000.0
+    """Hz: higher phases are free."""
 
     @property
     def judged(self) -> bool:

@@ -13,13 +13,14 @@ from vqaudio.losses import (
     Balancer,
     MultiResolutionStftLoss,
     MultiScaleMelLoss,
+    PhaseLoss,
     feature_loss,
     generator_loss,
     waveform_loss,
 )
 from vqaudio.recipe import LossConfig
 
-ON_SOUND = ("mel", "stft", "waveform", "adversarial", "features")
+ON_SOUND = ("mel", "stft", "phase", "waveform", "adversarial", "features")
 """The losses that a weight of zero leaves out."""
 
 
@@ -67,6 +68,7 @@ class Objective(nn.Module):
             sample_rate, config.mel_windows, compressed=config.mel_compressed
         )
         self.stft = MultiResolutionStftLoss(config.stft_windows)
+        self.phase = PhaseLoss(sample_rate, config.phase_windows, below=config.phase_below)
         self.balancer = Balancer(self.weights) if config.balance else None
 
     def forward(self, decoded: Tensor, recorded: Tensor, judged: Judged | None) -> Assessment:
@@ -89,6 +91,8 @@ class Objective(nn.Module):
             losses["mel"] = self.mel(decoded, recorded)
         if "stft" in self.weights:
             losses["stft"] = self.stft(decoded, recorded)
+        if "phase" in self.weights:
+            losses["phase"] = self.phase(decoded, recorded)
         if "waveform" in self.weights:
             losses["waveform"] = waveform_loss(decoded, recorded)
         if judged is not None and "adversarial" in self.weights:

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from vqaudio.checkpoint import find_model
 from vqaudio.codec import Codec, CodecOutput
+from vqaudio.codec.frames import FramesDecoder
 from vqaudio.data import (
     Augmentation,
     CropBatch,
@@ -128,13 +129,17 @@ def _take_over(init: str, codec: Codec, discriminators: Discriminators, *, begin
     """The weights of a model, and of a run's discriminators where they are of the same sizes.
 
     A causal codec of the frame-rate family may begin with a centred model, and `begins` with a
-    stage in which all of it learns.
+    stage in which all of it learns; one whose decoder says directions, with one that says angles.
     """
     model = find_model(init)
     becomes_causal = codec.config.causal and not model.codec.config.causal
     ours, theirs = codec.config.model_dump(), model.codec.config.model_dump()
     if becomes_causal and codec.config.backbone.family == "frames":
         del ours["causal"]
+    phases = [config["backbone"].get("phase") for config in (ours, theirs)]
+    turns = phases == ["direction", "angle"]
+    if turns:
+        theirs["backbone"]["phase"] = "direction"
     differing = [key for key in ours if ours[key] != theirs[key]]
     if differing == ["causal"]:
         kind = "a centred" if becomes_causal else "a causal"
@@ -152,6 +157,8 @@ def _take_over(init: str, codec: Codec, discriminators: Discriminators, *, begin
             f"init: {init} is a centred codec, and must learn to encode again to be a causal one: "
             "let the first stage have trains: codec."
         )
+    if turns:
+        cast(FramesDecoder, model.codec.decoder).say_directions()
     codec.load_state_dict(model.codec.state_dict())
     if becomes_causal:
         for layer in codec.modules():

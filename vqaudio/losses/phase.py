@@ -1,0 +1,61 @@
+"""The phase loss: where in its period a sound is, whatever its level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vqaudio.losses.spectrum import sine_window, spectrum
+
+FLOOR = 1e-4
+"""Amplitude (1 = a sine of full scale) of a decoded bin below which it is not turned."""
+
+TINY = 1e-12
+"""Keeps silence, in which nothing is compared, from dividing by zero."""
+
+
+class PhaseLoss(nn.Module):
+    """[B, 1, S], [B, 1, S] -> scalar, 0 to 2: mean 1 - cos(angle of X over Y), bins up to `below`.
+
+    With X, Y the spectra of waveform and reference, the mean over bins weighted by |Y| ** 0.5, and
+    over the windows; 1 where the phases have nothing to do with each other. It does not mind whole
+    turns, as the anti-wrapping losses of APNet (Ai and Ling 2023, arXiv:2305.07952). Unlike a
+    distance of waveforms or of complex spectra it gains nothing from silence where phases are
+    unknown: its gradient turns a bin and does not shrink it.
+
+    `below` is in Hz: phases matter most, and cost fewest bits, where harmonics stand apart. Hops of
+    a quarter window. The gradient is that of the first argument. Computed in float32 with autocast
+    off.
+    """
+
+    def __init__(self, sample_rate: int, windows: Sequence[int], *, below: float) -> None:
+        super().__init__()
+        self.bins = {window: int(below / sample_rate * window) + 1 for window in windows}
+        for window in self.bins:
+            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
+
+    def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
+        distances = []
+        with torch.autocast(waveform.device.type, enabled=False):
+            for window in self.bins:
+                with torch.no_grad():
+                    target = self._spectrum(reference, window)
+                    size = target.square().sum(dim=-1).sqrt()
+                    direction = target / size.clamp(min=TINY).unsqueeze(-1)
+                    weight = size.sqrt()
+                found = self._spectrum(waveform, window)
+                cosine = (found * direction).sum(dim=-1) / _size(found)
+                distances.append((weight * (1 - cosine)).sum() / weight.sum().clamp(min=TINY))
+        return torch.stack(distances).mean()
+
+    def _spectrum(self, waveform: Tensor, window: int) -> Tensor:
+        """[B, 1, S] -> [B, bins, frames, 2]: real and imaginary parts; a full sine is 1."""
+        bins = spectrum(waveform, self.get_buffer(f"shape_{window}"))[:, : self.bins[window]]
+        return torch.view_as_real(bins)
+
+
+def _size(parts: Tensor) -> Tensor:
+    """[B, bins, frames, 2] -> [B, bins, frames]: the magnitude, hardly below that of the floor."""
+    return (parts.square().sum(dim=-1) + FLOOR**2).sqrt()
