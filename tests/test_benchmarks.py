@@ -28,6 +28,7 @@ TESTED = {
     "contract",
     "export",
     "onnx_graphs",
+    "phases",
     "pipe",
     "prior",
     "quantizer_layer",
@@ -169,6 +170,18 @@ def test_quantizers(speech_folder: Path, tmp_path: Path) -> None:
     write_rows(corpus / "test" / "text", [f"u{n} A" for n in range(3)])
     printed = run("quantizers", out, "--root", tmp_path / "data", "--every", 2)
     assert "tokens a level, 2 utterances listened to" in printed
+
+
+def test_phases(tmp_path: Path) -> None:
+    need("pystoi")
+    need("pesq")
+    soundfile.write(tmp_path / "speech.wav", recorded_speech()[:48000], 16000)
+    found = re.findall(r"^\| (.+) \| (\d+ Hz) \| (.+) \| .+ \|$", run("phases", tmp_path), re.M)
+    clear = {(what, limit): float(value) for what, limit, value in found}
+    everything = [clear["everything", f"{limit} Hz"] for limit in (500, 1000, 2000, 8000)]
+    assert everything == sorted(everything)
+    assert everything[-1] == 1.0
+    assert clear["phases", "8000 Hz"] > clear["phases, but for 0.7 rad", "8000 Hz"]
 
 
 def write_rows(file: Path, rows: list[str]) -> None:
