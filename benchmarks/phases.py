@@ -33,7 +33,7 @@ LIMITS = (500, 1000, 2000, 8000)
 """Hz."""
 ERROR = 0.7
 """Radians, standard deviation."""
-WINDOW_SECONDS = 0.032
+HOP_SECONDS = 0.008
 
 
 def main() -> None:
@@ -68,8 +68,12 @@ def main() -> None:
 
 def spectrum(sound: NDArray[np.float32], rate: int) -> NDArray[Any]:
     """[F, frames] complex."""
-    window = round(WINDOW_SECONDS * rate)
-    return librosa.stft(sound, n_fft=window, hop_length=window // 4)
+    hop = hop_length(rate)
+    return librosa.stft(sound, n_fft=4 * hop, hop_length=hop)
+
+
+def hop_length(rate: int) -> int:
+    return round(HOP_SECONDS * rate)
 
 
 def phase_errors(recorded: NDArray[Any], decoded: NDArray[Any], rate: int) -> list[float]:
@@ -80,7 +84,7 @@ def phase_errors(recorded: NDArray[Any], decoded: NDArray[Any], rate: int) -> li
     found = []
     for low, high in itertools.pairwise(BANDS):
         band = (hertz >= low) & (hertz < high)
-        found.append(float((weight * error)[band].sum() / weight[band].sum()))
+        found.append(float((weight * error)[band].sum() / max(weight[band].sum(), 1e-9)))
     return found
 
 
@@ -92,7 +96,7 @@ def exchanged(
 ) -> dict[tuple[str, str], NDArray[np.float32]]:
     """The decoded sound, and what becomes of it with parts of the recording, by what and where."""
     theirs, ours = spectrum(recorded, rate), spectrum(decoded, rate)
-    length, hop = len(recorded), round(WINDOW_SECONDS * rate) // 4
+    length, hop = len(recorded), hop_length(rate)
     sounds = {("nothing", ""): decoded}
     for limit in LIMITS:
         low = np.linspace(0, rate / 2, len(theirs)) <= limit

@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from loss_checks import check_float32, check_gradient, descend, noise
+from loss_checks import check_gradient, descend, noise
 from sounds import babble
 from torch import Tensor
 
 from vqaudio.losses import PhaseLoss
+from vqaudio.recipe import LossConfig
+from vqaudio.train.objective import Objective
 
 SAMPLE_RATE = 16000
 WINDOWS = (256, 512)
@@ -108,6 +110,16 @@ def test_descending_the_gradient_brings_phases_nearer(loss: PhaseLoss, speech: T
     assert descend(loss, 0.1 * speech.roll(20, dims=-1), speech) < 0.8
 
 
-def test_it_stays_in_float32_under_autocast(loss: PhaseLoss, speech: Tensor) -> None:
-    check_float32(loss, speech.roll(5, dims=-1), speech)
+def test_a_recipe_says_up_to_where(speech: Tensor) -> None:
+    config = LossConfig(phase=1, phase_windows=(256,), phase_below=500)
+    decoded = speech.roll(5, dims=-1).requires_grad_()
+    found = Objective(config, SAMPLE_RATE)(decoded, speech, None).losses["phase"]
+    expected = [
+        PhaseLoss(SAMPLE_RATE, [256], below=limit)(decoded, speech) for limit in (500, 1000)
+    ]
+    assert found == expected[0] != expected[1]
+
+
+def test_it_takes_bfloat16_and_computes_in_float32(loss: PhaseLoss, speech: Tensor) -> None:
+    assert loss(speech, speech.bfloat16()).dtype == torch.float32
     assert not loss.state_dict()  # rebuilt from the recipe

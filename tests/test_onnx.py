@@ -38,10 +38,12 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 RATE, HOP = 16_000, 32
 
+FRAMES = FramesConfig(
+    hop_length=HOP, window_length=4 * HOP, width=8, encoder_blocks=1, decoder_blocks=1
+)
 BACKBONES = {
-    "frames": FramesConfig(
-        hop_length=HOP, window_length=4 * HOP, width=8, encoder_blocks=1, decoder_blocks=1
-    ),
+    "frames": FRAMES,
+    "frames of directions": FRAMES.model_copy(update={"phase": "direction"}),
     "waveform": WaveformConfig(family="waveform", strides=(4, 8), width=2),
 }
 
@@ -359,9 +361,10 @@ def test_folded_windows_give_the_spectrum(length: int) -> None:
     torch.testing.assert_close(fold.unfold(*fold.fold(windows))[:, 0], windows[:, 0])
 
 
+@pytest.mark.parametrize("family", ["frames", "frames of directions"])
 @pytest.mark.parametrize("causal", [False, True])
-def test_real_spectra_are_the_spectra(causal: bool, tmp_path: Path) -> None:
-    codec = tiny_model("frames", tmp_path, causal=causal).codec
+def test_real_spectra_are_the_spectra(causal: bool, family: str, tmp_path: Path) -> None:
+    codec = tiny_model(family, tmp_path, causal=causal).codec
     real = with_onnx_parts(codec)
     waveform = torch.from_numpy(sound(10 * HOP + 5))[None, None]
     spectra = zip(real.encoder.analysis(waveform), codec.encoder.analysis(waveform), strict=True)
@@ -378,7 +381,8 @@ def test_real_spectra_are_the_spectra(causal: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "causal"), [("frames", True), ("waveform", False), ("waveform", True)]
+    ("family", "causal"),
+    [("frames", True), ("frames of directions", False), ("waveform", False), ("waveform", True)],
 )
 def test_other_models_export(family: str, causal: bool, tmp_path: Path) -> None:
     other = export(family, tmp_path, causal=causal)

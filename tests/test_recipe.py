@@ -122,6 +122,14 @@ def test_numbers_and_words_are_those_of_yaml_1_2(tmp_path: Path) -> None:
         ("stages=[]", r"stages: tuple should have at least 1 item"),
         ("stages.0.loss={adversarial: 1}", r"stages\.0\.loss: adversarial and features need discr"),
         ("stages.0.loss={semantic: 1}", r"stages\.0\.loss\.semantic: needs the section semantic"),
+        (
+            "stages.0.loss={phase: 1, phase_below: 9000}",
+            r"stages\.0\.loss\.phase_below: must be from 31\.25 Hz, .*, to 8000, got 9000",
+        ),
+        (
+            "stages.0.loss={phase: 1, phase_windows: [64], phase_below: 200}",
+            r"phase_below: must be from 250 Hz, the first bin of the shortest .*, got 200",
+        ),
         ("stages.0.loss={mel: 0}", r"stages\.0\.loss: one of mel, stft, .* must be above 0"),
         (
             "codec.quantizer={codebook: fsq}",

@@ -31,7 +31,7 @@ STAGES = """[
   {name: metric, steps: 8, loss: {mel_windows: [256]}, optimizer: {warmup_steps: 2}},
   {name: adversarial, steps: 16,
    loss: {mel: 1, stft: 0.5, phase: 0.2, waveform: 0.1, adversarial: 1, features: 2, balance: true,
-          mel_windows: [256, 512], stft_windows: [256], phase_windows: [256]},
+          mel_windows: [256, 512], stft_windows: [256], phase_windows: [256], phase_below: 500},
    optimizer: {warmup_steps: 2}, discriminator_optimizer: {every: 2}},
   {name: decoder, steps: 6, trains: decoder,
    loss: {mel: 1, adversarial: 1, features: 2, mel_windows: [256]}, optimizer: {warmup_steps: 2}}

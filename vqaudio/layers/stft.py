@@ -187,10 +187,11 @@ class SpectralSynthesis(nn.Module):
         return (2 if self.phase == "angle" else 3) * self.num_bins
 
     def forward(self, features: Tensor, lengths: Lengths = None) -> Tensor:
-        level, *phase = features.float().chunk(features.shape[-1] // self.num_bins, dim=-1)
+        assert features.shape[-1] == self.num_features
+        level, *phase = features.float().chunk(self.num_features // self.num_bins, dim=-1)
         # A limit of +40 dB full scale keeps an untrained network from overflowing.
         magnitude = level.clamp(max=math.log(100.0)).exp()
-        cosine, sine = _cosine_and_sine(*phase)
+        cosine, sine = _of_angles(*phase) if self.phase == "angle" else _of_directions(*phase)
         windows = self.fourier.windows(magnitude * cosine, magnitude * sine)
         windows = windows * (0.5 * self.window)
         present = level.new_ones(level.shape[0], 1, level.shape[1])
@@ -227,9 +228,12 @@ class SpectralSynthesis(nn.Module):
         )
 
 
-def _cosine_and_sine(phase: Tensor, sine: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Of angles, or of directions given by their two parts; a direction of no size is silence."""
-    if sine is None:
-        return phase.cos(), phase.sin()
-    size = (phase.square() + sine.square() + SHORT**2).rsqrt()
-    return phase * size, sine * size
+def _of_angles(phase: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine."""
+    return phase.cos(), phase.sin()
+
+
+def _of_directions(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosine and sine; both are zero, and the bin silent, where there is no direction."""
+    scale = (real.square() + imaginary.square() + SHORT**2).rsqrt()
+    return real * scale, imaginary * scale

@@ -1,4 +1,4 @@
-"""The phase loss: where in its period a sound is, whatever its level."""
+"""The phase loss: where in its period each bin of a spectrum is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqaudio.losses.spectrum import sine_window, spectrum
 
 FLOOR = 1e-4
-"""Amplitude (1 = a sine of full scale) of a decoded bin below which it is not turned."""
+"""Amplitude (1 = a sine of full scale) below which a decoded bin has less and less of a phase."""
 
 TINY = 1e-12
 """Keeps silence, in which nothing is compared, from dividing by zero."""
@@ -23,7 +23,8 @@ class PhaseLoss(nn.Module):
     over the windows; 1 where the phases have nothing to do with each other. It does not mind whole
     turns, as the anti-wrapping losses of APNet (Ai and Ling 2023, arXiv:2305.07952). Unlike a
     distance of waveforms or of complex spectra it gains nothing from silence where phases are
-    unknown: its gradient turns a bin and does not shrink it.
+    unknown: its gradient turns a bin and does not shrink it. (A bin that is decoded at FLOOR or
+    below counts as one without a phase, and is made louder, too.)
 
     `below` is in Hz: phases matter most, and cost fewest bits, where harmonics stand apart. Hops of
     a quarter window. The gradient is that of the first argument. Computed in float32 with autocast
@@ -32,14 +33,15 @@ class PhaseLoss(nn.Module):
 
     def __init__(self, sample_rate: int, windows: Sequence[int], *, below: float) -> None:
         super().__init__()
-        self.bins = {window: int(below / sample_rate * window) + 1 for window in windows}
-        for window in self.bins:
+        self.windows = tuple(windows)
+        self.bins = {window: int(below * window / sample_rate) + 1 for window in windows}
+        for window in self.windows:
             self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
         with torch.autocast(waveform.device.type, enabled=False):
-            for window in self.bins:
+            for window in self.windows:
                 with torch.no_grad():
                     target = self._spectrum(reference, window)
                     size = target.square().sum(dim=-1).sqrt()
@@ -57,5 +59,5 @@ class PhaseLoss(nn.Module):
 
 
 def _size(parts: Tensor) -> Tensor:
-    """[B, bins, frames, 2] -> [B, bins, frames]: the magnitude, hardly below that of the floor."""
+    """[B, bins, frames, 2] -> [B, bins, frames]: the magnitude, never below FLOOR."""
     return (parts.square().sum(dim=-1) + FLOOR**2).sqrt()

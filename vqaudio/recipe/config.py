@@ -66,7 +66,7 @@ class DataConfig(Config):
     accumulate: PositiveInt = 1
     """Parts that each process cuts its crops into, to go through the codec one after the other:
     less memory, the same gradient but for losses with a scale of the whole batch (`stft`,
-    `features`, `mel` with `mel_compressed`). Codebooks move with each part."""
+    `phase`, `features`, `mel` with `mel_compressed`). Codebooks move with each part."""
     crop_seconds: PositiveFloat
     speaker_balance: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Speakers are drawn by seconds of speech to the power of 1 - this: 0 as the speech is
@@ -135,7 +135,6 @@ class LossConfig(Config):
         tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
     ] = (512, 1024, 2048)
     """Samples."""
-
     phase_windows: Annotated[
         tuple[Annotated[int, Field(ge=16)], ...], Field(min_length=1, strict=False)
     ] = (512, 1024)
@@ -316,6 +315,12 @@ class Recipe(Config):
             if stage.loss.judged and not self.discriminators:
                 raise ValueError(
                     f"stages.{place}.loss: adversarial and features need discriminators"
+                )
+            lowest, loss = rate / min(stage.loss.phase_windows), stage.loss
+            if loss.phase and not lowest <= loss.phase_below <= rate / 2:
+                raise ValueError(
+                    f"stages.{place}.loss.phase_below: must be from {lowest:g} Hz, the first bin "
+                    f"of the shortest of phase_windows, to {rate / 2:g}, got {loss.phase_below:g}"
                 )
             if stage.loss.semantic and self.semantic is None:
                 raise ValueError(f"stages.{place}.loss.semantic: needs the section semantic")
