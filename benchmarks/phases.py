@@ -51,8 +51,10 @@ def main() -> None:
     for file in files:
         recorded = audio.read(file, sample_rate=rate).waveform[0]
         decoded = tokenizer.decode(tokenizer.encode(recorded))[0].numpy()
-        errors.append(phase_errors(spectrum(recorded, rate), spectrum(decoded, rate), rate))
-        for key, sound in exchanged(recorded, decoded, rate, generator).items():
+        theirs, ours = spectrum(recorded, rate), spectrum(decoded, rate)
+        errors.append(phase_errors(theirs, ours, rate))
+        mixed = exchanged(theirs, ours, rate, len(recorded), generator)
+        for key, sound in {("nothing", ""): decoded, **mixed}.items():
             found = stoi(recorded, sound, rate), pesq_wb(recorded, sound, rate)
             figures.setdefault(key, []).append(found)
 
@@ -89,15 +91,14 @@ def phase_errors(recorded: NDArray[Any], decoded: NDArray[Any], rate: int) -> li
 
 
 def exchanged(
-    recorded: NDArray[np.float32],
-    decoded: NDArray[np.float32],
+    theirs: NDArray[Any],
+    ours: NDArray[Any],
     rate: int,
+    length: int,
     generator: np.random.Generator,
 ) -> dict[tuple[str, str], NDArray[np.float32]]:
-    """The decoded sound, and what becomes of it with parts of the recording, by what and where."""
-    theirs, ours = spectrum(recorded, rate), spectrum(decoded, rate)
-    length, hop = len(recorded), hop_length(rate)
-    sounds = {("nothing", ""): decoded}
+    """What becomes of our sound with parts of their spectrum, by what and where."""
+    sounds = {}
     for limit in LIMITS:
         low = np.linspace(0, rate / 2, len(theirs)) <= limit
         error = generator.normal(scale=ERROR, size=theirs.shape)
@@ -108,7 +109,7 @@ def exchanged(
             "everything": theirs,
         }.items():
             mixed = np.where(low[:, None], spectra, ours)
-            sound = librosa.istft(mixed, hop_length=hop, length=length)
+            sound = librosa.istft(mixed, hop_length=hop_length(rate), length=length)
             sounds[what, f"{limit} Hz"] = sound.astype(np.float32)
     return sounds
 

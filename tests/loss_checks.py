@@ -22,12 +22,14 @@ def check_gradient(loss: nn.Module, num_samples: int, *, reference_is_silent: bo
         assert reference.grad is None
 
 
-def descend(loss: nn.Module, waveform: Tensor, reference: Tensor) -> float:
-    """What is left of the loss after ten steps, as a fraction."""
-    waveform = waveform.clone().requires_grad_()
-    optimizer = torch.optim.Adam([waveform], lr=2e-3)
+def descend(
+    loss: nn.Module, waveform: Tensor, reference: Tensor, *, steps: int = 10, rate: float = 2e-3
+) -> float:
+    """What is left of the loss after so many steps, as a fraction."""
+    waveform = waveform.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([waveform, *loss.parameters()], lr=rate)
     values = []
-    for _ in range(10):
+    for _ in range(steps):
         value = loss(waveform, reference)
         values.append(value.item())
         optimizer.zero_grad()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vqaudio.losses.spectrum import sine_window, spectrum
+from vqaudio.losses.spectrum import SpectralLoss
 
 FLOOR = 1e-5
 """Mel amplitude under which two sounds count as equally silent."""
@@ -16,7 +16,7 @@ EXPONENT = 0.3
 """Of compressed amplitudes."""
 
 
-class MultiScaleMelLoss(nn.Module):
+class MultiScaleMelLoss(SpectralLoss):
     """[B, 1, S], [B, 1, S] -> scalar >= 0: mean |ln mel(x) - ln mel(y)| over several windows.
 
     mel is at least FLOOR. Long windows see pitch, short ones see time; the phase is free. As in DAC
@@ -37,17 +37,15 @@ class MultiScaleMelLoss(nn.Module):
     def __init__(
         self, sample_rate: int, windows: Sequence[int], *, compressed: float = 0.0
     ) -> None:
-        super().__init__()
+        super().__init__(windows)
         from librosa.filters import mel  # librosa takes a second to import
 
-        self.windows = tuple(windows)
         self.compressed = compressed
         for window in self.windows:
             bank = mel(sr=sample_rate, n_fft=window, n_mels=window // 16, norm="slaney")
             # Slaney's filters have unit area over Hz: bring a flat spectrum back to its level.
             filters = torch.from_numpy(bank) * (sample_rate / window)
             self.register_buffer(f"filters_{window}", filters, persistent=False)
-            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
@@ -69,7 +67,7 @@ class MultiScaleMelLoss(nn.Module):
 
     def _log_mel(self, waveform: Tensor, window: int) -> Tensor:
         """[B, 1, S] -> [B, bands, frames]."""
-        bins = spectrum(waveform, self.get_buffer(f"shape_{window}"))
+        bins = self.spectrum(waveform, window)
         # abs() has no derivative at zero, where padding puts every bin.
         amplitude = (bins.real.square() + bins.imag.square() + 1e-14).sqrt()
         return (self.get_buffer(f"filters_{window}") @ amplitude).clamp(min=FLOOR).log()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vqaudio.losses.spectrum import sine_window, spectrum
+from vqaudio.losses.spectrum import SpectralLoss
 
 FLOOR = 1e-4
 """Amplitude (1 = a sine of full scale) below which a decoded bin has less and less of a phase."""
@@ -16,7 +16,7 @@ TINY = 1e-12
 """Keeps silence, in which nothing is compared, from dividing by zero."""
 
 
-class PhaseLoss(nn.Module):
+class PhaseLoss(SpectralLoss):
     """[B, 1, S], [B, 1, S] -> scalar, 0 to 2: mean 1 - cos(angle of X over Y), bins up to `below`.
 
     With X, Y the spectra of waveform and reference, the mean over bins weighted by |Y| ** 0.5, and
@@ -32,30 +32,26 @@ class PhaseLoss(nn.Module):
     """
 
     def __init__(self, sample_rate: int, windows: Sequence[int], *, below: float) -> None:
-        super().__init__()
-        self.windows = tuple(windows)
+        super().__init__(windows)
         self.bins = {window: int(below * window / sample_rate) + 1 for window in windows}
-        for window in self.windows:
-            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
         with torch.autocast(waveform.device.type, enabled=False):
             for window in self.windows:
                 with torch.no_grad():
-                    target = self._spectrum(reference, window)
+                    target = self._low(reference, window)
                     size = target.square().sum(dim=-1).sqrt()
                     direction = target / size.clamp(min=TINY).unsqueeze(-1)
                     weight = size.sqrt()
-                found = self._spectrum(waveform, window)
+                found = self._low(waveform, window)
                 cosine = (found * direction).sum(dim=-1) / _size(found)
                 distances.append((weight * (1 - cosine)).sum() / weight.sum().clamp(min=TINY))
         return torch.stack(distances).mean()
 
-    def _spectrum(self, waveform: Tensor, window: int) -> Tensor:
+    def _low(self, waveform: Tensor, window: int) -> Tensor:
         """[B, 1, S] -> [B, bins, frames, 2]: real and imaginary parts; a full sine is 1."""
-        bins = spectrum(waveform, self.get_buffer(f"shape_{window}"))[:, : self.bins[window]]
-        return torch.view_as_real(bins)
+        return torch.view_as_real(self.spectrum(waveform, window)[:, : self.bins[window]])
 
 
 def _size(parts: Tensor) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def sine_window(length: int) -> Tensor:
@@ -12,16 +14,26 @@ def sine_window(length: int) -> Tensor:
     return shape * (2 / shape.sum())
 
 
-def spectrum(waveform: Tensor, window: Tensor) -> Tensor:
-    """[B, 1, S], [W] -> [B, W // 2 + 1, frames] complex64, at hops of a quarter window.
+class SpectralLoss(nn.Module):
+    """Compares spectra over several windows: [B, 1, S], [B, 1, S] -> scalar."""
 
-    Zeros surround the waveform. Autocast is the caller's to switch off.
-    """
-    return torch.stft(
-        waveform.float().squeeze(1),
-        len(window),
-        hop_length=len(window) // 4,
-        window=window,
-        pad_mode="constant",
-        return_complex=True,
-    )
+    def __init__(self, windows: Sequence[int]) -> None:
+        super().__init__()
+        self.windows = tuple(windows)
+        for window in self.windows:
+            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
+
+    def spectrum(self, waveform: Tensor, window: int) -> Tensor:
+        """[B, 1, S] -> [B, window // 2 + 1, frames] complex64, at hops of a quarter window.
+
+        Zeros surround the waveform; a sine of full scale is 1. Autocast is the caller's to switch
+        off.
+        """
+        return torch.stft(
+            waveform.float().squeeze(1),
+            window,
+            hop_length=window // 4,
+            window=self.get_buffer(f"shape_{window}"),
+            pad_mode="constant",
+            return_complex=True,
+        )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from vqaudio.losses.spectrum import sine_window, spectrum
+from vqaudio.losses.spectrum import SpectralLoss
 
 FLOOR = 1e-5
 """Amplitude of a bin (1 = a sine of full scale) under which two sounds are equally silent."""
 
 
-class MultiResolutionStftLoss(nn.Module):
+class MultiResolutionStftLoss(SpectralLoss):
     """[B, 1, S], [B, 1, S] -> scalar >= 0: complex and log-magnitude distance over several windows.
 
     With X, Y the spectra of waveform and reference, the mean over the windows of
@@ -30,28 +28,22 @@ class MultiResolutionStftLoss(nn.Module):
     autocast off.
     """
 
-    def __init__(self, windows: Sequence[int]) -> None:
-        super().__init__()
-        self.windows = tuple(windows)
-        for window in self.windows:
-            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
-
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
         with torch.autocast(waveform.device.type, enabled=False):
             for window in self.windows:
                 with torch.no_grad():
-                    target = self._spectrum(reference, window)
+                    target = self._parts(reference, window)
                     scale = target.abs().mean().clamp(min=FLOOR)
                     target_level = _level(target)
-                found = self._spectrum(waveform, window)
+                found = self._parts(waveform, window)
                 distances.append((found - target).abs().mean() / scale)
                 distances.append((_level(found) - target_level).abs().mean())
         return torch.stack(distances).sum() / len(self.windows)
 
-    def _spectrum(self, waveform: Tensor, window: int) -> Tensor:
+    def _parts(self, waveform: Tensor, window: int) -> Tensor:
         """[B, 1, S] -> [B, F, frames, 2], real and imaginary parts; a sine of full scale is 1."""
-        return torch.view_as_real(spectrum(waveform, self.get_buffer(f"shape_{window}")))
+        return torch.view_as_real(self.spectrum(waveform, window))
 
 
 def _level(parts: Tensor) -> Tensor:
