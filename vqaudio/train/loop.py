@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqaudio.checkpoint import save_model
+from vqaudio.checkpoint import find_model, save_model
 from vqaudio.codec import Codec
 from vqaudio.data import CropBatch, UnreadableError, record_faults
 from vqaudio.errors import VqaudioError
@@ -25,7 +25,14 @@ from vqaudio.train.objective import judge
 from vqaudio.train.speech import Speech, find_speech
 from vqaudio.train.stage import Stage
 from vqaudio.train.start import batches_of, held_out_crops, make_networks, start_processes
-from vqaudio.train.state import check_run_folder, claim_run_folder, read_state, restore, save_state
+from vqaudio.train.state import (
+    check_run_folder,
+    checkpoints,
+    claim_run_folder,
+    read_state,
+    restore,
+    save_state,
+)
 from vqaudio.train.validation import validate
 
 
@@ -41,6 +48,8 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     written.
     """
     check_run_folder(run, recipe)
+    if recipe.init is not None and not checkpoints(run):
+        find_model(recipe.init)  # before gigabytes of speech are fetched for nothing
     speech = find_speech(recipe)
     accelerator = start_processes(recipe, device)
     is_main, num_processes = accelerator.is_main_process, accelerator.num_processes
