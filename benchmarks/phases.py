@@ -51,9 +51,9 @@ def main() -> None:
     for file in files:
         recorded = audio.read(file, sample_rate=rate).waveform[0]
         decoded = tokenizer.decode(tokenizer.encode(recorded))[0].numpy()
-        theirs, ours = spectrum(recorded, rate), spectrum(decoded, rate)
-        errors.append(phase_errors(theirs, ours, rate))
-        mixed = exchanged(theirs, ours, rate, len(recorded), generator)
+        spectra = spectrum(recorded, rate), spectrum(decoded, rate)
+        errors.append(phase_errors(*spectra, rate))
+        mixed = exchanged(*spectra, rate, len(recorded), generator)
         for key, sound in {("nothing", ""): decoded, **mixed}.items():
             found = stoi(recorded, sound, rate), pesq_wb(recorded, sound, rate)
             figures.setdefault(key, []).append(found)
@@ -91,25 +91,28 @@ def phase_errors(recorded: NDArray[Any], decoded: NDArray[Any], rate: int) -> li
 
 
 def exchanged(
-    theirs: NDArray[Any],
-    ours: NDArray[Any],
+    recorded: NDArray[Any],
+    decoded: NDArray[Any],
     rate: int,
-    length: int,
+    num_samples: int,
     generator: np.random.Generator,
 ) -> dict[tuple[str, str], NDArray[np.float32]]:
-    """What becomes of our sound with parts of their spectrum, by what and where."""
+    """[F, frames] twice -> [S] each: the decoded sound with parts of the recorded spectrum in it.
+
+    By what of it and up to where.
+    """
     sounds = {}
     for limit in LIMITS:
-        low = np.linspace(0, rate / 2, len(theirs)) <= limit
-        error = generator.normal(scale=ERROR, size=theirs.shape)
+        low = np.linspace(0, rate / 2, len(recorded)) <= limit
+        error = generator.normal(scale=ERROR, size=recorded.shape)
         for what, spectra in {
-            "phases": np.abs(ours) * np.exp(1j * np.angle(theirs)),
-            f"phases, but for {ERROR:g} rad": np.abs(ours)
-            * np.exp(1j * (np.angle(theirs) + error)),
-            "everything": theirs,
+            "phases": np.abs(decoded) * np.exp(1j * np.angle(recorded)),
+            f"phases, but for {ERROR:g} rad": np.abs(decoded)
+            * np.exp(1j * (np.angle(recorded) + error)),
+            "everything": recorded,
         }.items():
-            mixed = np.where(low[:, None], spectra, ours)
-            sound = librosa.istft(mixed, hop_length=hop_length(rate), length=length)
+            mixed = np.where(low[:, None], spectra, decoded)
+            sound = librosa.istft(mixed, hop_length=hop_length(rate), length=num_samples)
             sounds[what, f"{limit} Hz"] = sound.astype(np.float32)
     return sounds
 

@@ -23,11 +23,16 @@ def check_gradient(loss: nn.Module, num_samples: int, *, reference_is_silent: bo
 
 
 def descend(
-    loss: nn.Module, waveform: Tensor, reference: Tensor, *, steps: int = 10, rate: float = 2e-3
+    loss: nn.Module,
+    waveform: Tensor,
+    reference: Tensor,
+    *,
+    steps: int = 10,
+    learning_rate: float = 2e-3,
 ) -> float:
-    """What is left of the loss after so many steps, as a fraction."""
+    """What is left of the loss, as a fraction, when the waveform and the loss's weights learn."""
     waveform = waveform.detach().clone().requires_grad_()
-    optimizer = torch.optim.Adam([waveform, *loss.parameters()], lr=rate)
+    optimizer = torch.optim.Adam([waveform, *loss.parameters()], lr=learning_rate)
     values = []
     for _ in range(steps):
         value = loss(waveform, reference)

@@ -113,7 +113,7 @@ def test_padding_has_no_say() -> None:
 
 def test_latents_learn_from_it() -> None:
     loss = SemanticLoss(4, 6)
-    latents, target = noise(2, 5, 4).requires_grad_(), noise(2, 5, 6)
-    assert descend(loss, latents, target, steps=30, rate=0.05) < 0.5
+    latents, target = noise(2, 5, 4), noise(2, 5, 6)
+    assert descend(loss, latents, target, steps=30, learning_rate=0.05) < 0.5
     with torch.autocast("cpu", torch.bfloat16):
         assert loss(latents, target).dtype == torch.float32

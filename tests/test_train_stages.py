@@ -386,6 +386,17 @@ def test_a_model_to_go_on_from_that_does_not_fit(speech_folder: Path, tmp_path: 
     assert find_model("speech-16k").codec.sample_rate == 16000
 
 
+def test_a_run_goes_on_without_the_model_that_it_began_with(
+    staged: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    origin = shutil.copy(staged / "model.safetensors", tmp_path / "origin.safetensors")
+    one = "stages=[{name: more, steps: 1, loss: {}}]"
+    recipe = make_recipe(speech_folder, one, f"init={origin}")
+    made = train(recipe, tmp_path / "run", device=CPU)
+    origin.unlink()
+    assert train(recipe, tmp_path / "run", device=CPU) == made
+
+
 # Parts of a step
 
 

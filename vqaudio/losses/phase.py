@@ -40,17 +40,17 @@ class PhaseLoss(SpectralLoss):
         with torch.autocast(waveform.device.type, enabled=False):
             for window in self.windows:
                 with torch.no_grad():
-                    target = self._low(reference, window)
+                    target = self._low_parts(reference, window)
                     size = target.square().sum(dim=-1).sqrt()
                     direction = target / size.clamp(min=TINY).unsqueeze(-1)
                     weight = size.sqrt()
-                found = self._low(waveform, window)
+                found = self._low_parts(waveform, window)
                 cosine = (found * direction).sum(dim=-1) / _size(found)
                 distances.append((weight * (1 - cosine)).sum() / weight.sum().clamp(min=TINY))
         return torch.stack(distances).mean()
 
-    def _low(self, waveform: Tensor, window: int) -> Tensor:
-        """[B, 1, S] -> [B, bins, frames, 2]: real and imaginary parts; a full sine is 1."""
+    def _low_parts(self, waveform: Tensor, window: int) -> Tensor:
+        """[B, 1, S] -> [B, bins, frames, 2], real and imaginary parts of the bins up to `below`."""
         return torch.view_as_real(self.spectrum(waveform, window)[:, : self.bins[window]])
 
 

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor, nn
 
 
-def sine_window(length: int) -> Tensor:
+def _sine_window(length: int) -> Tensor:
     """[length]: a Hann window under which a sine of full scale has amplitude 1."""
     shape = torch.hann_window(length)
     return shape * (2 / shape.sum())
 
 
 class SpectralLoss(nn.Module):
-    """Compares spectra over several windows: [B, 1, S], [B, 1, S] -> scalar."""
+    """What losses over spectra share: windows, and the spectrum under each. No loss by itself."""
 
     def __init__(self, windows: Sequence[int]) -> None:
         super().__init__()
         self.windows = tuple(windows)
         for window in self.windows:
-            self.register_buffer(f"shape_{window}", sine_window(window), persistent=False)
+            self.register_buffer(f"shape_{window}", _sine_window(window), persistent=False)
 
     def spectrum(self, waveform: Tensor, window: int) -> Tensor:
         """[B, 1, S] -> [B, window // 2 + 1, frames] complex64, at hops of a quarter window.
