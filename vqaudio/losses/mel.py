@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vqaudio.losses.spectrum import SpectralLoss
+from vqaudio.losses.spectrum import Spectrum
 
 FLOOR = 1e-5
 """Mel amplitude under which two sounds count as equally silent."""
@@ -16,7 +16,29 @@ EXPONENT = 0.3
 """Of compressed amplitudes."""
 
 
-class MultiScaleMelLoss(SpectralLoss):
+class LogMel(nn.Module):
+    """[B, 1, S] -> [B, window // 16, frames]: ln of mel amplitudes, which are at least FLOOR."""
+
+    filters: Tensor
+
+    def __init__(self, sample_rate: int, window: int) -> None:
+        super().__init__()
+        from librosa.filters import mel  # librosa takes a second to import
+
+        self.spectrum = Spectrum(window)
+        bank = mel(sr=sample_rate, n_fft=window, n_mels=window // 16, norm="slaney")
+        # Slaney's filters have unit area over Hz: bring a flat spectrum back to its level.
+        filters = torch.from_numpy(bank) * (sample_rate / window)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        real, imaginary = self.spectrum(waveform).unbind(dim=-1)
+        # abs() has no derivative at zero, where padding puts every bin.
+        amplitude: Tensor = (real.square() + imaginary.square() + 1e-14).sqrt()
+        return (self.filters @ amplitude).clamp(min=FLOOR).log()
+
+
+class MultiScaleMelLoss(nn.Module):
     """[B, 1, S], [B, 1, S] -> scalar >= 0: mean |ln mel(x) - ln mel(y)| over several windows.
 
     mel is at least FLOOR. Long windows see pitch, short ones see time; the phase is free. As in DAC
@@ -37,23 +59,17 @@ class MultiScaleMelLoss(SpectralLoss):
     def __init__(
         self, sample_rate: int, windows: Sequence[int], *, compressed: float = 0.0
     ) -> None:
-        super().__init__(windows)
-        from librosa.filters import mel  # librosa takes a second to import
-
+        super().__init__()
         self.compressed = compressed
-        for window in self.windows:
-            bank = mel(sr=sample_rate, n_fft=window, n_mels=window // 16, norm="slaney")
-            # Slaney's filters have unit area over Hz: bring a flat spectrum back to its level.
-            filters = torch.from_numpy(bank) * (sample_rate / window)
-            self.register_buffer(f"filters_{window}", filters, persistent=False)
+        self.scales = nn.ModuleList(LogMel(sample_rate, window) for window in windows)
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
         with torch.autocast(waveform.device.type, enabled=False):
-            for window in self.windows:
+            for log_mel in self.scales:
                 with torch.no_grad():
-                    target = self._log_mel(reference, window)
-                distances.append(self._distance(self._log_mel(waveform, window), target))
+                    target = log_mel(reference)
+                distances.append(self._distance(log_mel(waveform), target))
         return torch.stack(distances).mean()
 
     def _distance(self, found: Tensor, target: Tensor) -> Tensor:
@@ -64,10 +80,3 @@ class MultiScaleMelLoss(SpectralLoss):
         wanted = (EXPONENT * target).exp()
         amplitude = ((EXPONENT * found).exp() - wanted).abs().mean() / (EXPONENT * wanted.mean())
         return level.lerp(amplitude, self.compressed)
-
-    def _log_mel(self, waveform: Tensor, window: int) -> Tensor:
-        """[B, 1, S] -> [B, bands, frames]."""
-        bins = self.spectrum(waveform, window)
-        # abs() has no derivative at zero, where padding puts every bin.
-        amplitude = (bins.real.square() + bins.imag.square() + 1e-14).sqrt()
-        return (self.get_buffer(f"filters_{window}") @ amplitude).clamp(min=FLOOR).log()

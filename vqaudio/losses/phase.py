@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vqaudio.losses.spectrum import SpectralLoss
+from vqaudio.losses.spectrum import Spectrum
 
 FLOOR = 1e-4
 """Amplitude (1 = a sine of full scale) below which a decoded bin has less and less of a phase."""
@@ -16,7 +16,7 @@ TINY = 1e-12
 """Keeps silence, in which nothing is compared, from dividing by zero."""
 
 
-class PhaseLoss(SpectralLoss):
+class PhaseLoss(nn.Module):
     """[B, 1, S], [B, 1, S] -> scalar, 0 to 2: mean 1 - cos(angle of X over Y), bins up to `below`.
 
     With X, Y the spectra of waveform and reference, the mean over bins weighted by |Y| ** 0.5, and
@@ -32,26 +32,23 @@ class PhaseLoss(SpectralLoss):
     """
 
     def __init__(self, sample_rate: int, windows: Sequence[int], *, below: float) -> None:
-        super().__init__(windows)
-        self.bins = {window: int(below * window / sample_rate) + 1 for window in windows}
+        super().__init__()
+        self.spectra = nn.ModuleList(Spectrum(window) for window in windows)
+        self.bins = [int(below * window / sample_rate) + 1 for window in windows]
 
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
         with torch.autocast(waveform.device.type, enabled=False):
-            for window in self.windows:
+            for spectrum, bins in zip(self.spectra, self.bins, strict=True):
                 with torch.no_grad():
-                    target = self._low_parts(reference, window)
+                    target = spectrum(reference)[:, :bins]
                     size = target.square().sum(dim=-1).sqrt()
                     direction = target / size.clamp(min=TINY).unsqueeze(-1)
                     weight = size.sqrt()
-                found = self._low_parts(waveform, window)
+                found = spectrum(waveform)[:, :bins]
                 cosine = (found * direction).sum(dim=-1) / _size(found)
                 distances.append((weight * (1 - cosine)).sum() / weight.sum().clamp(min=TINY))
         return torch.stack(distances).mean()
-
-    def _low_parts(self, waveform: Tensor, window: int) -> Tensor:
-        """[B, 1, S] -> [B, bins, frames, 2], real and imaginary parts of the bins up to `below`."""
-        return torch.view_as_real(self.spectrum(waveform, window)[:, : self.bins[window]])
 
 
 def _size(parts: Tensor) -> Tensor:

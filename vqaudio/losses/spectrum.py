@@ -1,39 +1,33 @@
-"""The spectra that the losses compare."""
+"""The spectrum that the losses compare."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-def _sine_window(length: int) -> Tensor:
-    """[length]: a Hann window under which a sine of full scale has amplitude 1."""
-    shape = torch.hann_window(length)
-    return shape * (2 / shape.sum())
+class Spectrum(nn.Module):
+    """[B, 1, S] -> [B, window // 2 + 1, frames, 2]: real and imaginary parts; a full sine is 1.
 
+    A Hann window at hops of a quarter, zeros around the waveform. Autocast is the caller's to
+    switch off.
+    """
 
-class SpectralLoss(nn.Module):
-    """What losses over spectra share: windows, and the spectrum under each. No loss by itself."""
+    shape: Tensor
 
-    def __init__(self, windows: Sequence[int]) -> None:
+    def __init__(self, window: int) -> None:
         super().__init__()
-        self.windows = tuple(windows)
-        for window in self.windows:
-            self.register_buffer(f"shape_{window}", _sine_window(window), persistent=False)
+        self.window = window
+        shape = torch.hann_window(window)
+        self.register_buffer("shape", shape * (2 / shape.sum()), persistent=False)
 
-    def spectrum(self, waveform: Tensor, window: int) -> Tensor:
-        """[B, 1, S] -> [B, window // 2 + 1, frames] complex64, at hops of a quarter window.
-
-        Zeros surround the waveform; a sine of full scale is 1. Autocast is the caller's to switch
-        off.
-        """
-        return torch.stft(
+    def forward(self, waveform: Tensor) -> Tensor:
+        spectrum = torch.stft(
             waveform.float().squeeze(1),
-            window,
-            hop_length=window // 4,
-            window=self.get_buffer(f"shape_{window}"),
+            self.window,
+            hop_length=self.window // 4,
+            window=self.shape,
             pad_mode="constant",
             return_complex=True,
         )
+        return torch.view_as_real(spectrum)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
-from vqaudio.losses.spectrum import SpectralLoss
+import torch
+from torch import Tensor, nn
+
+from vqaudio.losses.spectrum import Spectrum
 
 FLOOR = 1e-5
 """Amplitude of a bin (1 = a sine of full scale) under which two sounds are equally silent."""
 
 
-class MultiResolutionStftLoss(SpectralLoss):
+class MultiResolutionStftLoss(nn.Module):
     """[B, 1, S], [B, 1, S] -> scalar >= 0: complex and log-magnitude distance over several windows.
 
     With X, Y the spectra of waveform and reference, the mean over the windows of
@@ -28,22 +30,22 @@ class MultiResolutionStftLoss(SpectralLoss):
     autocast off.
     """
 
+    def __init__(self, windows: Sequence[int]) -> None:
+        super().__init__()
+        self.spectra = nn.ModuleList(Spectrum(window) for window in windows)
+
     def forward(self, waveform: Tensor, reference: Tensor) -> Tensor:
         distances = []
         with torch.autocast(waveform.device.type, enabled=False):
-            for window in self.windows:
+            for spectrum in self.spectra:
                 with torch.no_grad():
-                    target = self._parts(reference, window)
+                    target = spectrum(reference)
                     scale = target.abs().mean().clamp(min=FLOOR)
                     target_level = _level(target)
-                found = self._parts(waveform, window)
+                found = spectrum(waveform)
                 distances.append((found - target).abs().mean() / scale)
                 distances.append((_level(found) - target_level).abs().mean())
-        return torch.stack(distances).sum() / len(self.windows)
-
-    def _parts(self, waveform: Tensor, window: int) -> Tensor:
-        """[B, 1, S] -> [B, F, frames, 2], real and imaginary parts; a sine of full scale is 1."""
-        return torch.view_as_real(self.spectrum(waveform, window))
+        return torch.stack(distances).sum() / len(self.spectra)
 
 
 def _level(parts: Tensor) -> Tensor:
