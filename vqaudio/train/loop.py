@@ -48,8 +48,9 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     written.
     """
     check_run_folder(run, recipe)
+    origin = None
     if recipe.init is not None and not checkpoints(run):
-        find_model(recipe.init)  # before gigabytes of speech are fetched for nothing
+        origin = find_model(recipe.init)  # before gigabytes of speech are fetched for nothing
     speech = find_speech(recipe)
     accelerator = start_processes(recipe, device)
     is_main, num_processes = accelerator.is_main_process, accelerator.num_processes
@@ -61,7 +62,7 @@ def train(recipe: Recipe, run: Path, *, device: torch.device) -> Path:
     accelerator.wait_for_everyone()
 
     saved = read_state(run)
-    networks = make_networks(recipe, device, fresh=saved is None)
+    networks = make_networks(recipe, device, origin=origin)
     codec, discriminators = networks.codec, networks.discriminators
     guards = Guards(codec.codebook_sizes, device)
     parts = {**networks.parts, "guards": guards}

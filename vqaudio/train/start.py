@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from vqaudio.checkpoint import find_model
+from vqaudio.checkpoint import Model
 from vqaudio.codec import Codec, CodecOutput
 from vqaudio.codec.frames import FramesDecoder
 from vqaudio.data import (
@@ -99,12 +99,13 @@ class Networks(NamedTuple):
         return loss
 
 
-def make_networks(recipe: Recipe, device: torch.device, *, fresh: bool = True) -> Networks:
-    """As `recipe` wants them before its first step; not `fresh`: about to be restored.
+def make_networks(recipe: Recipe, device: torch.device, *, origin: Model | None) -> Networks:
+    """As `recipe` wants them before its first step; `origin` is the model at its `init`.
 
-    Raises ModelError when there is no model at `init`, RecipeError when it is another codec,
-    TrainingError when the semantic teacher cannot be had, or the checkpoints of the run at
-    `init` cannot be read.
+    There is none to go on from where the recipe names none, or the networks are to be restored.
+
+    Raises RecipeError when `origin` is another codec, TrainingError when the semantic teacher
+    cannot be had, or the checkpoints of the run at `init` cannot be read.
     """
     torch.manual_seed(recipe.seed)
     codec = Codec(recipe.codec)
@@ -115,8 +116,9 @@ def make_networks(recipe: Recipe, device: torch.device, *, fresh: bool = True) -
             recipe.semantic.bundle, sample_rate=codec.sample_rate, layer=recipe.semantic.layer
         ).to(device)
         semantic = SemanticLoss(recipe.codec.quantizer.dim, teacher.num_features).to(device)
-    if fresh and recipe.init is not None:
-        _take_over(recipe.init, codec, discriminators, begins=recipe.stages[0].trains)
+    if origin is not None:
+        assert recipe.init is not None
+        _take_over(origin, recipe.init, codec, discriminators, begins=recipe.stages[0].trains)
     codec.to(device)
     average = AveragedModel(codec)
     if recipe.compile:
@@ -125,13 +127,14 @@ def make_networks(recipe: Recipe, device: torch.device, *, fresh: bool = True) -
     return Networks(codec, average, discriminators.to(device), teacher, semantic)
 
 
-def _take_over(init: str, codec: Codec, discriminators: Discriminators, *, begins: str) -> None:
-    """The weights of a model, and of a run's discriminators where they are of the same sizes.
+def _take_over(
+    model: Model, init: str, codec: Codec, discriminators: Discriminators, *, begins: str
+) -> None:
+    """The weights of the model at `init`, and a run's discriminators where the sizes are the same.
 
     A causal codec of the frame-rate family may begin with a centred model, and `begins` with a
     stage in which all of it learns; one whose decoder says directions, with one that says angles.
     """
-    model = find_model(init)
     becomes_causal = codec.config.causal and not model.codec.config.causal
     ours, theirs = codec.config.model_dump(), model.codec.config.model_dump()
     if becomes_causal and codec.config.backbone.family == "frames":
