@@ -35,6 +35,7 @@ from torch import Tensor
 import vqaudio
 from vqaudio import audio
 from vqaudio.checkpoint import find_model
+from vqaudio.codec import Codec
 from vqaudio.codec.codec import exact_float32
 from vqaudio.tokenizer import Tokenizer
 
@@ -142,6 +143,13 @@ def compute_alone(tokenizer: Tokenizer, sound: NDArray[np.float32]) -> Alone:
     return Alone(sound, tokens, tokenizer.decode(tokens), margins)
 
 
+def own_codec(tokenizer: Tokenizer) -> Codec:
+    """Whose encoder and quantizer stand apart, as those of other codecs need not."""
+    if not isinstance(tokenizer.codec, Codec):
+        raise SystemExit(f"{tokenizer.fingerprint} is no codec of vqaudio: give another model")
+    return tokenizer.codec
+
+
 @torch.inference_mode()
 def encode_latents(
     tokenizer: Tokenizer, sound: NDArray[np.float32], precision: torch.dtype
@@ -154,7 +162,7 @@ def encode_latents(
             exact_float32(CPU),
             torch.autocast("cpu", precision, enabled=precision != torch.float32),
         ):
-            latents = tokenizer.codec.encoder(samples)[0].T.float()
+            latents = own_codec(tokenizer).encoder(samples)[0].T.float()
         parts.append(latents[piece.skip : piece.skip + piece.keep])
     return torch.cat(parts)
 
@@ -166,7 +174,7 @@ def measure_margins(
     """[T, D], [Q, T] -> [Q, T]: relative margins; NaN for books without centroids in this space."""
     left, margins = latents, []
     chosen = torch.from_numpy(codes.astype(np.int64))
-    for book, level in zip(tokenizer.codec.quantizer.books, chosen, strict=True):
+    for book, level in zip(own_codec(tokenizer).quantizer.books, chosen, strict=True):
         centroids = getattr(book, "centroids", None)
         if centroids is None:
             margins.append(torch.full((len(latents),), torch.nan, dtype=torch.float64))
@@ -243,7 +251,7 @@ def print_bfloat16(tokenizer: Tokenizer, files: Sequence[Alone]) -> None:
     differs = []
     for file in files:
         latents = encode_latents(tokenizer, file.sound, torch.bfloat16)
-        codes = tokenizer.codec.quantizer.encode(latents).T.numpy()
+        codes = own_codec(tokenizer).quantizer.encode(latents).T.numpy()
         differs.append(codes != file.tokens.codes)
     found = np.concatenate(differs, axis=1)
     own = found & (np.cumsum(found, axis=0) == 1)  # the first of its frame

@@ -118,7 +118,7 @@ def main() -> None:
             sample_rate=sample_rate,
         )
         for kind in ("short", "long"):
-            found = {"bare": [], "export": []}
+            found: dict[str, list[dict[str, float]]] = {"bare": [], "export": []}
             for what, _ in zip(cycle(found), range(2 * arguments.runs), strict=False):
                 command = [sys.executable, __file__, *sys.argv[1:], "--measure", what]
                 command[2 + sys.argv[1:].index(str(arguments.data))] = f"{folder}/{kind}"

@@ -46,6 +46,7 @@ def build_ours(model: str | None, device: str) -> System:
 
     tokenizer = vqaudio.load(model, device=device)
     codec = tokenizer.codec
+    assert isinstance(codec, nn.Module)
     return System(
         codec,
         codec.sample_rate,
@@ -174,12 +175,14 @@ class WavTokenizerLike(nn.Module):
 
     def encode(self, waveforms: Tensor) -> Tensor:
         """[B, S] -> [B, T]."""
-        return self.quantizer.encode(self.encoder(waveforms[:, None]))
+        codes: Tensor = self.quantizer.encode(self.encoder(waveforms[:, None]))
+        return codes
 
     def decode(self, codes: Tensor) -> Tensor:
         """[B, T] -> [B, S]."""
         x = self.convolve(self.widen(self.quantizer.decode(codes)))
-        return self.head(self.backbone(x))
+        waveforms: Tensor = self.head(self.backbone(x))
+        return waveforms
 
 
 class ConvBlock(nn.Module):
@@ -192,7 +195,8 @@ class ConvBlock(nn.Module):
         self.layers = nn.Sequential(*half, *again)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.layers(x)
+        y: Tensor = self.layers(x)
+        return x + y
 
 
 class AttentionBlock(nn.Module):
@@ -205,7 +209,8 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm(x).transpose(1, 2)
-        return x + self.attention(y, y, y, need_weights=False)[0].transpose(1, 2)
+        attended: Tensor = self.attention(y, y, y, need_weights=False)[0]
+        return x + attended.transpose(1, 2)
 
 
 PEERS: dict[str, Callable[[], System]] = {

@@ -68,7 +68,7 @@ def make_recipe(width: int, precision: str, compiled: bool) -> Recipe:
 
 def make_step(recipe: Recipe, device: torch.device) -> Callable[[], None]:
     """A step as in vqaudio/train/loop.py, always on the same sound."""
-    networks = make_networks(recipe, device)
+    networks = make_networks(recipe, device, origin=None)
     codec = networks.codec
     codec.quantizer.updates.fill_(10_000)  # all levels from the first step on
     stage = Stage(recipe.stages[0], networks, parts_per_step=1)
@@ -112,7 +112,7 @@ def work(recipe: Recipe, device: torch.device) -> float:
     In one pass from the loss to the weights, because the counter does not bear a graph that is cut
     at the sound; the products are the same.
     """
-    codec = make_networks(recipe, device).codec.train()
+    codec = make_networks(recipe, device, origin=None).codec.train()
     codec.quantizer.updates.fill_(10_000)
     mel_loss = MultiScaleMelLoss(codec.sample_rate, recipe.stages[0].loss.mel_windows).to(device)
     waveform = 0.1 * torch.randn(BATCH, 1, SAMPLES, device=device)
