@@ -144,9 +144,8 @@ def compute_alone(tokenizer: Tokenizer, sound: NDArray[np.float32]) -> Alone:
 
 
 def own_codec(tokenizer: Tokenizer) -> Codec:
-    """Whose encoder and quantizer stand apart, as those of other codecs need not."""
-    if not isinstance(tokenizer.codec, Codec):
-        raise SystemExit(f"{tokenizer.fingerprint} is no codec of vqaudio: give another model")
+    """The codec of a model of vqaudio: `find_model` gives no other."""
+    assert isinstance(tokenizer.codec, Codec)
     return tokenizer.codec
 
 

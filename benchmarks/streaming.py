@@ -72,20 +72,15 @@ def mimi(pushes: int) -> dict[str, float]:
     model = MimiModel(MimiConfig()).eval()
     frame = int(model.config.sampling_rate / model.config.frame_rate)
     sound = 0.1 * torch.randn(1, 1, pushes * frame)
-    kept: dict[str, Any] = {}
+    kept: tuple[Any, Any] = None, None  # by position: their names are not those of every release
 
     def encode(turn: int) -> None:
+        nonlocal kept
+        part = sound[..., turn * frame : (turn + 1) * frame]
         with torch.inference_mode():
-            found = model.encode(
-                sound[..., turn * frame : (turn + 1) * frame],
-                num_quantizers=8,
-                use_streaming=True,
-                **kept,
-            )
-        kept.update(
-            encoder_past_key_values=found.encoder_past_key_values,
-            padding_cache=found.padding_cache,
-        )
+            found = model.encode(part, None, 8, *kept, use_streaming=True)
+        kept = found[1], found[2]
+        assert None not in kept
 
     return measure(encode, pushes, frame / model.config.sampling_rate)
 

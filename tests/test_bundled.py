@@ -104,5 +104,5 @@ def test_what_they_decode_is_the_speech(name: str) -> None:
     speech = recorded_speech()[:64000]
     decoded = tokenizer.decode(tokenizer.encode(speech))[0].numpy()
     assert decoded.shape == speech.shape
-    # Measured 0.12 and 0.15; the same backwards is at 1.2.
+    # Measured 0.11 and 0.17; the same backwards is at 1.2.
     assert mel_distance(speech, decoded, 16000) < 0.4

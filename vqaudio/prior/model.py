@@ -106,8 +106,9 @@ class Prior(nn.Module):
         With a `cache` of transformers, `ids` are the columns after those that it holds.
         """
         embeddings = self.network.get_input_embeddings()(ids).sum(dim=1)
+        # The fourth is `cache`, and before transformers 5.24 `past_key_values`.
         output = self.network.model(
-            inputs_embeds=embeddings, past_key_values=cache, use_cache=cache is not None
+            None, None, None, cache, inputs_embeds=embeddings, use_cache=cache is not None
         )
         hidden: Tensor = output.last_hidden_state
         return hidden
