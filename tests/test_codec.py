@@ -17,7 +17,7 @@ from vqaudio.codec import (
     QuantizerConfig,
     WaveformConfig,
 )
-from vqaudio.layers import Span
+from vqaudio.layers import Span, freeze
 
 HOP = 24
 BACKBONES = {
@@ -252,3 +252,15 @@ def test_padding_changes_nothing_in_training(family: str, causal: bool) -> None:
     torch.testing.assert_close(one.commitment, two.commitment)
     for book, twin in zip(codec.quantizer.books, other.quantizer.books, strict=True):
         torch.testing.assert_close(book.centroids, twin.centroids)
+
+
+@EACH
+def test_a_frozen_codec_is_the_same_codec(family: str, causal: bool) -> None:
+    codec = make(family, causal).eval()
+    waveform = torch.randn(2, 1, 50 * HOP)
+    codes = codec.encode(waveform)
+    decoded = codec.decode(codes)
+    freeze(codec)
+    assert torch.equal(codec.encode(waveform), codes)
+    torch.testing.assert_close(codec.decode(codes), decoded)
+    torch.testing.assert_close(copy.deepcopy(codec).decode(codes), decoded)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -31,6 +32,8 @@ from vqaudio.layers import (
     Span,
     SpectralAnalysis,
     SpectralSynthesis,
+    can_pack,
+    freeze,
 )
 
 CAUSAL = pytest.mark.parametrize("causal", [False, True])
@@ -451,6 +454,48 @@ def test_a_frame_is_the_same_however_few_there_are(channels: int, out: int) -> N
     layer(x).sum().backward()
     assert x.grad is not None
     torch.testing.assert_close(x.grad[0, 0], layer.weight.sum(dim=0))
+
+
+@pytest.mark.parametrize(("channels", "out"), [(256, 768), (768, 256), (1152, 384), (641, 256)])
+@pytest.mark.parametrize("gelu", [False, True])
+def test_a_frozen_layer_gives_the_same_however_few_frames_there_are(
+    channels: int, out: int, gelu: bool
+) -> None:
+    torch.manual_seed(0)
+    layer, frames = FrameLinear(channels, out).eval(), torch.randn(1, 1030, channels)
+    with torch.inference_mode():
+        before = layer(frames, gelu=gelu)
+        torch.testing.assert_close(
+            before, nn.functional.gelu(layer(frames)) if gelu else layer(frames)
+        )
+        layer.freeze()
+        together = layer(frames, gelu=gelu)
+        torch.testing.assert_close(together, before, atol=1e-5, rtol=1e-5)
+        for count in (0, 1, 2, 3, 15, 16, 17, 100, 512, 1000):
+            assert torch.equal(layer(frames[:, :count], gelu=gelu), together[:, :count])
+
+
+@pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="nothing is packed on this processor")
+def test_a_layer_that_is_trained_is_frozen_no_longer() -> None:
+    layer, x = FrameLinear(32, 8).eval(), torch.randn(20, 32)
+    freeze(layer)
+    copied = copy.deepcopy(layer)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    assert (layer.eval()(x) != 0).all()
+    layer.train()(x).sum().backward()
+    assert layer.weight.grad is not None
+    assert (layer.eval()(x) == 0).all()
+    assert (copied(x) != 0).all()
+
+
+@pytest.mark.parametrize("groups", [1, 8])
+def test_zeros_at_the_ends_need_not_be_there(groups: int) -> None:
+    """Alone, a centred convolution pads by itself; with lengths the zeros are written."""
+    layer = FrameConv1d(8, 8, 7, groups=groups)
+    for steps in (1, 2, 3, 30):
+        x = torch.randn(2, steps, 8)
+        torch.testing.assert_close(layer(x), layer(x, torch.tensor([steps, steps])))
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 7])

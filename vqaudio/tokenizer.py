@@ -20,6 +20,7 @@ from vqaudio.codec import AnyCodec, Codec, Context
 from vqaudio.devices import find_device
 from vqaudio.errors import ModelError
 from vqaudio.hub import PEER_PREFIX
+from vqaudio.layers import freeze
 from vqaudio.peers import Peer, load_peer
 from vqaudio.pieces import Piece, cut, whole
 from vqaudio.streaming import Side, StreamDecoder, StreamEncoder, decoder_side, encoder_side
@@ -60,6 +61,7 @@ class Tokenizer:
         It is 1 where the context of a piece is not known.
         """
         self.codec: AnyCodec = model.codec.to(device).eval()
+        freeze(self.codec)
         self.fingerprint = model.fingerprint
         self.card: dict[str, Any] = model.card
         self.device = device

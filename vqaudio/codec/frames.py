@@ -7,6 +7,8 @@ does the down- and upsampling (as in Vocos, arXiv:2306.00814, for the decoder).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +20,12 @@ from vqaudio.layers import (
     FrameLinear,
     FrameNorm,
     Lengths,
+    PackedLinear,
     Span,
+    Spectra,
     SpectralAnalysis,
     SpectralSynthesis,
+    can_pack,
     linear,
     needs_through,
     shorter,
@@ -32,6 +37,39 @@ def _blocks(count: int, width: int, causal: bool) -> nn.ModuleList:
     return nn.ModuleList(ConvNeXtBlock(width, scale=1 / count, causal=causal) for _ in range(count))
 
 
+class SpectraLinear(nn.Module):
+    """Spectra of F bins -> [B, T, out]: a linear layer on their three parts side by side."""
+
+    packed: tuple[PackedLinear, ...] = ()
+
+    def __init__(self, num_bins: int, out: int) -> None:
+        super().__init__()
+        # Stored, and drawn at first, as the convolution that model files have here.
+        convolution = nn.Conv1d(3 * num_bins, out, 1)
+        self.weight, self.bias = convolution.weight, convolution.bias
+
+    def parts(self) -> tuple[tuple[Tensor, Tensor | None], ...]:
+        """Weight [out, F] and bias [out] for each part."""
+        level, real, imaginary = self.weight[..., 0].chunk(3, dim=1)
+        return (level, self.bias), (real, None), (imaginary, None)
+
+    def freeze(self) -> None:
+        can = can_pack(self.weight)
+        self.packed = tuple(PackedLinear(*part) for part in self.parts()) if can else ()
+
+    def train(self, mode: bool = True) -> SpectraLinear:
+        self.packed = () if mode else self.packed
+        return super().train(mode)
+
+    def forward(self, spectra: Spectra) -> Tensor:
+        # One by one: side by side, as one matrix, they would have to be copied first.
+        products: Sequence[Callable[[Tensor], Tensor]] = self.packed
+        if not products or torch.compiler.is_compiling():
+            products = [partial(linear, weight=part[0], bias=part[1]) for part in self.parts()]
+        level, real, imaginary = (times(x) for times, x in zip(products, spectra, strict=True))
+        return level + real + imaginary
+
+
 class FramesEncoder(nn.Module):
     """[B, 1, S] -> [B, D, ceil(S / hop_length)]."""
 
@@ -40,17 +78,14 @@ class FramesEncoder(nn.Module):
         self.analysis = SpectralAnalysis(
             window_length=config.window_length, hop_length=config.hop_length, causal=causal
         )
-        self.widen = nn.Conv1d(3 * self.analysis.num_bins, config.width, 1)
+        self.widen = SpectraLinear(self.analysis.num_bins, config.width)
         self.blocks = _blocks(config.encoder_blocks, config.width, causal)
         self.project = nn.Sequential(FrameNorm(), FrameLinear(config.width, dim))
 
     def forward(self, waveform: Tensor, num_samples: Lengths = None) -> Tensor:
         spectra = self.analysis(waveform, num_samples)
         frames = shorter(num_samples, self.analysis.hop_length)
-        # One by one: side by side, as one matrix, they would have to be copied first.
-        level, real, imaginary = self.widen.weight[..., 0].chunk(3, dim=1)
-        x = linear(spectra.level, level, self.widen.bias)
-        x = x + linear(spectra.real, real) + linear(spectra.imaginary, imaginary)
+        x = self.widen(spectra)
         for block in self.blocks:
             x = block(x, frames)
         latents: Tensor = self.project(x).transpose(1, 2)

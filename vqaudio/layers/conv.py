@@ -81,17 +81,21 @@ class FrameConv1d(nn.Module):
         self.left = kernel_size - 1 if causal else (kernel_size - 1) // 2
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
-        return self.convolve(self.surround(x, lengths))
+        return self.beside(x, lengths)[1]
 
-    def surround(self, x: Tensor, lengths: Lengths) -> Tensor:
-        """[B, T, C] -> [B, left + T + right, C]: all that `convolve` looks at."""
-        return surround(x, lengths, left=self.left, extent=self.extent, dim=-2)
+    def beside(self, x: Tensor, lengths: Lengths) -> tuple[Tensor, Tensor]:
+        """The frames that the results stand for (in a stream earlier ones than `x`), and these."""
+        if lengths is None and 2 * self.left == self.extent - 1:
+            return x, self._convolve(x, self.left)  # the zeros at the ends are never written
+        wide = surround(x, lengths, left=self.left, extent=self.extent, dim=-2)
+        middle = wide[:, self.left : self.left + wide.shape[1] - self.extent + 1]
+        return middle, self._convolve(wide, 0)
 
-    def convolve(self, surrounded: Tensor) -> Tensor:
-        """[B, left + T + right, C] -> [B, T, out_channels]."""
-        image = surrounded.transpose(1, 2).unsqueeze(2)
-        conv = self.conv
-        y = F.conv2d(image, conv.weight.unsqueeze(2), conv.bias, groups=conv.groups)
+    def _convolve(self, x: Tensor, padding: int) -> Tensor:
+        """[B, T, C] -> [B, T + 2 padding - extent + 1, out_channels]."""
+        image, conv = x.transpose(1, 2).unsqueeze(2), self.conv
+        weight = conv.weight.unsqueeze(2)
+        y = F.conv2d(image, weight, conv.bias, padding=(0, padding), groups=conv.groups)
         return y.squeeze(2).transpose(1, 2)
 
     @torch.no_grad()
@@ -105,10 +109,6 @@ class FrameConv1d(nn.Module):
         weight = self.conv.weight
         later = self.extent // 2
         weight.copy_(F.pad(weight[..., : self.extent - later], (later, 0)))
-
-    def middle(self, surrounded: Tensor) -> Tensor:
-        """The frames that the results of `convolve(surrounded)` stand for."""
-        return surrounded[:, self.left : self.left + surrounded.shape[1] - self.extent + 1]
 
     def needs(self, span: Span) -> Span:
         return Span(span.first - self.left, span.last - self.left + self.extent - 1)

@@ -51,9 +51,10 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((channels, 1), scale))
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
-        wide = self.mix_time.surround(x, lengths)
-        y = self.mix_channels(self.mix_time.convolve(wide))
-        return torch.addcmul(self.mix_time.middle(wide), self.scale[:, 0], y)
+        x, y = self.mix_time.beside(x, lengths)
+        norm, widen, _, narrow = self.mix_channels  # GELU is part of the first product
+        y = narrow(widen(norm(y), gelu=True))
+        return torch.addcmul(x, self.scale[:, 0], y)
 
     def needs(self, span: Span) -> Span:
         return self.mix_time.needs(span)

@@ -135,10 +135,11 @@ class SpectralAnalysis(nn.Module):
             stride=self.hop_length,
         ).squeeze(1)
         real, imaginary = self.fourier.spectra(self.fourier.cut(samples) * self.window)
-        power = real.square() + imaginary.square()
+        power = torch.addcmul(real.square(), imaginary, imaginary)
         log = ((power + TINY).sqrt() + FLOOR).log()
-        compression = (-0.7 * log).exp()
-        return Spectra((log + 6.0) / 3.0, real * compression, imaginary * compression)
+        compression = (-0.7 * log).exp_()
+        level = torch.add(log.new_tensor(2.0), log, alpha=1 / 3)
+        return Spectra(level, real * compression, imaginary * compression)
 
     def needs(self, span: Span) -> Span:
         return Span(
@@ -191,8 +192,8 @@ class SpectralSynthesis(nn.Module):
         level, *phase = features.float().chunk(self.num_features // self.num_bins, dim=-1)
         # A limit of +40 dB full scale keeps an untrained network from overflowing.
         magnitude = level.clamp(max=math.log(100.0)).exp()
-        cosine, sine = _of_angles(*phase) if self.phase == "angle" else _of_directions(*phase)
-        windows = self.fourier.windows(magnitude * cosine, magnitude * sine)
+        turned = _by_angles if self.phase == "angle" else _by_directions
+        windows = self.fourier.windows(*turned(magnitude, *phase))
         windows = windows * (0.5 * self.window)
         present = level.new_ones(level.shape[0], 1, level.shape[1])
         if lengths is None:
@@ -228,12 +229,13 @@ class SpectralSynthesis(nn.Module):
         )
 
 
-def _of_angles(phase: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine."""
-    return phase.cos(), phase.sin()
+def _by_angles(magnitude: Tensor, phase: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary parts."""
+    return magnitude * phase.cos(), magnitude * phase.sin()
 
 
-def _of_directions(real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosine and sine; both are zero, and the bin silent, where there is no direction."""
-    scale = (real.square() + imaginary.square() + SHORT**2).rsqrt()
+def _by_directions(magnitude: Tensor, real: Tensor, imaginary: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary parts; both are zero, and the bin silent, where there is no direction."""
+    power = torch.addcmul(real.square(), imaginary, imaginary) + SHORT**2
+    scale = magnitude * power.rsqrt()
     return real * scale, imaginary * scale
