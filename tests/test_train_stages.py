@@ -351,6 +351,42 @@ def test_a_decoder_of_directions_begins_with_one_of_angles(
         train(wider, tmp_path / "b", device=CPU)
 
 
+def test_a_smaller_decoder_begins_with_some_of_the_blocks(
+    staged: Path, speech_folder: Path, tmp_path: Path
+) -> None:
+    """And is a decoder of the same tokens."""
+    config = load_model(staged / "model.safetensors").codec.config
+    backbone = config.backbone.model_copy(update={"decoder_blocks": 4})
+    deep = Codec(config.model_copy(update={"backbone": backbone}))
+    model = tmp_path / "deep.safetensors"
+    fingerprint = save_model(model, deep, {})
+
+    def begin(blocks: str, *more: str, init: str = f"init={model}") -> Codec:
+        optimizer = "{learning_rate: 1e-9, warmup_steps: 0}"
+        one = f"stages=[{{name: more, steps: 1, trains: decoder, optimizer: {optimizer}}}]"
+        fewer = init, f"init_decoder_blocks={blocks}", "codec.backbone.decoder_blocks=2"
+        run = tmp_path / str(len(list(tmp_path.iterdir())))
+        recipe = make_recipe(speech_folder, one, *fewer, *more)
+        made = load_model(train(recipe, run, device=CPU))
+        assert made.fingerprint == fingerprint
+        return made.codec
+
+    small = begin("[1, 3]")
+    for mine, theirs in zip(small.decoder.blocks, deep.decoder.blocks[1::2], strict=True):
+        for name, weight in mine.named_parameters():
+            torch.testing.assert_close(weight, theirs.get_parameter(name))
+    with pytest.raises(RecipeError, match=r"names 3 blocks, .* decoder_blocks 2: make them agree"):
+        begin("[1, 2, 3]")
+    with pytest.raises(RecipeError, match=r"each once and in their order, got \[3, 1\]"):
+        begin("[3, 1]")
+    with pytest.raises(RecipeError, match=r"got \[1, 3\] and no init"):
+        begin("[1, 3]", init="init=null")
+    with pytest.raises(RecipeError, match=r"has the blocks 0 to 3, and no block 4"):
+        begin("[1, 4]")
+    with pytest.raises(RecipeError, match=r"differ in backbone\)"):
+        begin("[1, 3]", "codec.backbone.decoder_width=12")
+
+
 def test_what_cannot_become_causal_or_centred(
     staged: Path, speech_folder: Path, tmp_path: Path
 ) -> None:

@@ -118,6 +118,10 @@ class FramesDecoder(nn.Module):
         waveform: Tensor = self.synthesis(self.project(x), num_frames)
         return waveform
 
+    def keep_blocks(self, places: Sequence[int]) -> None:
+        """These alone, counted from 0; a residual stack without a block is much as it was."""
+        self.blocks = nn.ModuleList(self.blocks[place] for place in places)
+
     def say_directions(self) -> None:
         """In place of angles: levels stay as they are, phases are learnt from the beginning."""
         self.synthesis.phase = "direction"

@@ -278,6 +278,11 @@ class Recipe(Config):
     init: str | None = None
     """A model file, a run folder or a bundled model's name, to go on from (fine-tuning); `codec`
     may then be left out. A run folder brings its discriminators along."""
+    init_decoder_blocks: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...] | None, Field(min_length=1, strict=False)
+    ] = None
+    """Of the decoder at `init` the blocks to go on with, counted from 0, where `codec` has fewer:
+    those that are left learn to do without the others. Family frames."""
     codec: CodecConfig
     data: DataConfig
     stages: Annotated[tuple[StageConfig, ...], Field(min_length=1, strict=False)]
@@ -310,6 +315,17 @@ class Recipe(Config):
             raise ValueError(
                 f"data.crop_seconds: must be at least one hop, {hop} samples at {rate} Hz or "
                 f"{hop / rate:g} s, got {self.data.crop_seconds:g}"
+            )
+        kept, backbone = self.init_decoder_blocks, self.codec.backbone.model_dump()
+        if kept is not None and (self.init is None or sorted(set(kept)) != list(kept)):
+            raise ValueError(
+                "init_decoder_blocks: blocks of the model at init, each once and in their order, "
+                f"got {list(kept)}{'' if self.init else ' and no init'}"
+            )
+        if kept is not None and backbone.get("decoder_blocks") != len(kept):
+            raise ValueError(
+                f"init_decoder_blocks: names {len(kept)} blocks, and codec.backbone has "
+                f"decoder_blocks {backbone.get('decoder_blocks', 'not at all')}: make them agree"
             )
         for place, stage in enumerate(self.stages):
             if stage.loss.judged and not self.discriminators:

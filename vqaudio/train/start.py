@@ -12,7 +12,6 @@ from torch.optim.swa_utils import AveragedModel
 
 from vqaudio.checkpoint import Model
 from vqaudio.codec import Codec, CodecOutput
-from vqaudio.codec.frames import FramesDecoder
 from vqaudio.data import (
     Augmentation,
     CropBatch,
@@ -22,12 +21,11 @@ from vqaudio.data import (
     validation_crops,
 )
 from vqaudio.discriminators import Discriminators
-from vqaudio.errors import RecipeError, TrainingError
-from vqaudio.layers import FrameConv1d
+from vqaudio.errors import TrainingError
 from vqaudio.losses import SemanticLoss, SemanticTeacher
 from vqaudio.recipe import Recipe
+from vqaudio.train.origin import take_over
 from vqaudio.train.speech import Speech
-from vqaudio.train.state import read_state
 
 VALIDATION_CROP_SECONDS = 3.0
 
@@ -117,63 +115,13 @@ def make_networks(recipe: Recipe, device: torch.device, *, origin: Model | None)
         ).to(device)
         semantic = SemanticLoss(recipe.codec.quantizer.dim, teacher.num_features).to(device)
     if origin is not None:
-        assert recipe.init is not None
-        _take_over(origin, recipe.init, codec, discriminators, begins=recipe.stages[0].trains)
+        take_over(origin, recipe, codec, discriminators)
     codec.to(device)
     average = AveragedModel(codec)
     if recipe.compile:
         codec.encoder.compile()
         codec.decoder.compile()
     return Networks(codec, average, discriminators.to(device), teacher, semantic)
-
-
-def _take_over(
-    model: Model, init: str, codec: Codec, discriminators: Discriminators, *, begins: str
-) -> None:
-    """The weights of the model at `init`, and a run's discriminators where the sizes are the same.
-
-    A causal codec of the frame-rate family may begin with a centred model, and `begins` with a
-    stage in which all of it learns; one whose decoder says directions, with one that says angles.
-    """
-    becomes_causal = codec.config.causal and not model.codec.config.causal
-    ours, theirs = codec.config.model_dump(), model.codec.config.model_dump()
-    if becomes_causal and codec.config.backbone.family == "frames":
-        del ours["causal"]
-    phases = [config["backbone"].get("phase") for config in (ours, theirs)]
-    turns = phases == ["direction", "angle"]
-    if turns:
-        theirs["backbone"]["phase"] = "direction"
-    differing = [key for key in ours if ours[key] != theirs[key]]
-    if differing == ["causal"]:
-        kind = "a centred" if becomes_causal else "a causal"
-        raise RecipeError(
-            f"init: {init} is {kind} codec, and the recipe's is not: only one of the family frames "
-            "can be made causal, and none centred. Leave codec.causal as it is there."
-        )
-    if differing:
-        raise RecipeError(
-            f"init: {init} is another codec than the recipe's (they differ in "
-            f"{', '.join(differing)}): leave codec out to have the model's."
-        )
-    if becomes_causal and begins == "decoder":
-        raise RecipeError(
-            f"init: {init} is a centred codec, and must learn to encode again to be a causal one: "
-            "let the first stage have trains: codec."
-        )
-    if turns:
-        cast(FramesDecoder, model.codec.decoder).say_directions()
-    codec.load_state_dict(model.codec.state_dict())
-    if becomes_causal:
-        for layer in codec.modules():
-            if isinstance(layer, FrameConv1d):
-                layer.look_back()
-    state = read_state(Path(init)) if Path(init).is_dir() else None
-    if state is None:
-        return
-    found = {name: tensor.shape for name, tensor in state["discriminators"].items()}
-    wanted = {name: tensor.shape for name, tensor in discriminators.state_dict().items()}
-    if found == wanted:
-        discriminators.load_state_dict(state["discriminators"])
 
 
 def batches_of(
