@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import pickle
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -465,9 +466,8 @@ def test_a_frozen_layer_gives_the_same_however_few_frames_there_are(
     layer, frames = FrameLinear(channels, out).eval(), torch.randn(1, 1030, channels)
     with torch.inference_mode():
         before = layer(frames, gelu=gelu)
-        torch.testing.assert_close(
-            before, nn.functional.gelu(layer(frames)) if gelu else layer(frames)
-        )
+        plain = layer(frames)
+        torch.testing.assert_close(before, nn.functional.gelu(plain) if gelu else plain)
         layer.freeze()
         together = layer(frames, gelu=gelu)
         torch.testing.assert_close(together, before, atol=1e-5, rtol=1e-5)
@@ -475,27 +475,55 @@ def test_a_frozen_layer_gives_the_same_however_few_frames_there_are(
             assert torch.equal(layer(frames[:, :count], gelu=gelu), together[:, :count])
 
 
-@pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="nothing is packed on this processor")
-def test_a_layer_that_is_trained_is_frozen_no_longer() -> None:
+packs = pytest.mark.skipif(
+    not can_pack(torch.zeros(1)), reason="nothing is packed on this processor"
+)
+
+
+def frozen_layer() -> tuple[FrameLinear, Tensor]:
     layer, x = FrameLinear(32, 8).eval(), torch.randn(20, 32)
     freeze(layer)
-    copied = copy.deepcopy(layer)
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    assert (layer.eval()(x) != 0).all()
-    layer.train()(x).sum().backward()
-    assert layer.weight.grad is not None
-    assert (layer.eval()(x) == 0).all()
-    assert (copied(x) != 0).all()
+    with torch.no_grad():
+        assert layer.packed.serves(x, layer.weight)
+    return layer, x
 
 
-@pytest.mark.parametrize("groups", [1, 8])
-def test_zeros_at_the_ends_need_not_be_there(groups: int) -> None:
+@packs
+@torch.no_grad()
+def test_weights_that_have_changed_are_not_those_that_were_packed() -> None:
+    layer, x = frozen_layer()
+    assert not copy.deepcopy(layer).packed.serves(x, layer.weight)
+    assert not pickle.loads(pickle.dumps(layer)).packed.serves(x, layer.weight)
+    layer.load_state_dict({"weight": torch.zeros(8, 32), "bias": torch.ones(8)})
+    assert (layer(x) == 1).all()
+    layer, x = frozen_layer()
+    assert not layer.train().eval().packed.serves(x, layer.weight)
+    layer, x = frozen_layer()
+    assert layer.double()(x.double()).dtype == torch.float64
+
+
+@packs
+def test_a_frozen_layer_is_like_any_other_where_nothing_packed_serves() -> None:
+    layer, x = frozen_layer()
+    x.requires_grad_()
+    layer(x).sum().backward()
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad[0], layer.weight.sum(dim=0))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    with torch.no_grad(), pytest.raises(RuntimeError, match="31"):
+        layer(x[:, :31])
+    with pytest.raises(AssertionError, match="what learns does not stay"):
+        freeze(layer.train())
+
+
+@pytest.mark.parametrize(("channels", "out", "groups"), [(256, 256, 256), (64, 384, 1), (8, 8, 8)])
+def test_zeros_at_the_ends_need_not_be_there(channels: int, out: int, groups: int) -> None:
     """Alone, a centred convolution pads by itself; with lengths the zeros are written."""
-    layer = FrameConv1d(8, 8, 7, groups=groups)
-    for steps in (1, 2, 3, 30):
-        x = torch.randn(2, steps, 8)
-        torch.testing.assert_close(layer(x), layer(x, torch.tensor([steps, steps])))
+    layer = FrameConv1d(channels, out, 7, groups=groups)
+    for steps in (1, 2, 3, 30, 500):
+        x = torch.randn(1, steps, channels)
+        assert torch.equal(layer(x), layer(x, torch.tensor([steps])))
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3, 7])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from vqaudio import AudioError, ModelError, Tokenizer, Tokens, TokensError, audi
 from vqaudio.checkpoint import Model, find_model, load_model, save_model
 from vqaudio.codec import Codec, CodecConfig, FramesConfig, QuantizerConfig, WaveformConfig
 from vqaudio.devices import find_device
+from vqaudio.layers import FrameLinear, can_pack
 
 CPU = torch.device("cpu")
 HOP = 32
@@ -105,6 +107,28 @@ def test_batch_and_piece_length_change_no_code(
     whole = tokenizer_of(model)
     for tokens in alone:
         torch.testing.assert_close(together.decode(tokens), whole.decode(tokens), rtol=0, atol=1e-4)
+
+
+def test_a_tokenizer_goes_through_a_pickle(model: Model) -> None:
+    """As to another process; it is made ready there, too."""
+    tokenizer = tokenizer_of(model)
+    waveform = sound(1000)
+    tokens = tokenizer.encode(waveform)
+    tokenizer.stream_encoder().push(waveform)
+    again = pickle.loads(pickle.dumps(tokenizer))
+    assert np.array_equal(again.encode(waveform).codes, tokens.codes)
+    assert torch.equal(again.decode(tokens), tokenizer.decode(tokens))
+
+
+@pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="nothing is packed on this processor")
+def test_the_linear_layers_of_a_tokenizer_are_packed() -> None:
+    tokenizer = vqaudio.load(device="cpu")
+    for ready in (tokenizer, pickle.loads(pickle.dumps(tokenizer))):
+        layers = [layer for layer in ready.codec.modules() if isinstance(layer, FrameLinear)]
+        assert layers
+        with torch.inference_mode():
+            for layer in layers:
+                assert layer.packed.serves(torch.zeros(1, layer.in_features), layer.weight)
 
 
 def test_many_codes_occur(model: Model) -> None:

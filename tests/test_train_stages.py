@@ -379,8 +379,19 @@ def test_a_smaller_decoder_begins_with_some_of_the_blocks(
         begin("[1, 2, 3]")
     with pytest.raises(RecipeError, match=r"each once and in their order, got \[3, 1\]"):
         begin("[3, 1]")
-    with pytest.raises(RecipeError, match=r"got \[1, 3\] and no init"):
+    with pytest.raises(RecipeError, match=r"init_decoder_blocks: whose\? name the model"):
         begin("[1, 3]", init="init=null")
+    with pytest.raises(
+        RecipeError, match=r"has 4 blocks and the recipe's 2: .* init_decoder_blocks"
+    ):
+        begin("null")
+    wave = "codec.backbone={family: waveform, strides: [20, 16], width: 2}"
+    with pytest.raises(RecipeError, match=r"family waveform has no such blocks; leave it out"):
+        begin("[1, 3]", wave)
+    other = tmp_path / "waveform.safetensors"
+    save_model(other, Codec(make_recipe(speech_folder, wave, "discriminators=[]").codec), {})
+    with pytest.raises(RecipeError, match=r"waveform.safetensors has no blocks, and no block 3"):
+        begin("[1, 3]", init=f"init={other}")
     with pytest.raises(RecipeError, match=r"has the blocks 0 to 3, and no block 4"):
         begin("[1, 4]")
     with pytest.raises(RecipeError, match=r"differ in backbone\)"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -58,10 +59,12 @@ class Tokenizer:
     ) -> None:
         """`pieces_at_once` None is 1 on CPU, where that is fastest, and 16 elsewhere.
 
-        It is 1 where the context of a piece is not known.
+        It is 1 where the context of a piece is not known. The weights of the model's codec have to
+        stay: what depends on them alone is computed once.
         """
         self.codec: AnyCodec = model.codec.to(device).eval()
-        freeze(self.codec)
+        if isinstance(self.codec, Codec):
+            freeze(self.codec)
         self.fingerprint = model.fingerprint
         self.card: dict[str, Any] = model.card
         self.device = device
@@ -70,6 +73,15 @@ class Tokenizer:
             self.pieces_at_once = 1
         self.piece_frames = max(round(PIECE_SECONDS * self.codec.frame_rate), 1)
         self._sides: dict[tuple[str, int], Side] = {}
+        self._encoders: dict[int | None, Callable[[Tensor, Tensor | None], Tensor]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_sides": {}, "_encoders": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if isinstance(self.codec, Codec):
+            freeze(self.codec)
 
     def __repr__(self) -> str:
         codec = self.codec
@@ -287,16 +299,26 @@ class Tokenizer:
         self, pieces: Iterable[Piece], num_codebooks: int | None
     ) -> Iterator[NDArray[np.uint16]]:
         """Pieces of waveforms [1, n] -> for each, the codes [Q, keep] of its wanted frames."""
+        encode = self._encoder(num_codebooks)
         for batch in _batched(pieces, self.pieces_at_once):
             samples, lengths = _stack(batch, np.float32)
-            codes = self.codec.encode(
-                torch.from_numpy(samples).to(self.device),
-                self._lengths(lengths, samples),
-                num_codebooks=num_codebooks,
+            codes = encode(
+                torch.from_numpy(samples).to(self.device), self._lengths(lengths, samples)
             )
             in_16_bits = codes.cpu().numpy().astype(np.uint16)
             for piece, item in zip(batch, in_16_bits, strict=True):
                 yield item[:, piece.skip : piece.skip + piece.keep]
+
+    def _encoder(self, num_codebooks: int | None) -> Callable[[Tensor, Tensor | None], Tensor]:
+        """The codec's `encode`, made once: the searches among its codes are kept."""
+        codec = self.codec
+        if num_codebooks not in self._encoders:
+            self._encoders[num_codebooks] = (
+                codec.frozen_encode(num_codebooks)
+                if isinstance(codec, Codec)
+                else partial(codec.encode, num_codebooks=num_codebooks)
+            )
+        return self._encoders[num_codebooks]
 
     def _lengths(self, lengths: list[int], padded: NDArray[Any]) -> Tensor | None:
         """[B] on the device; None when nothing is padded, which spares the masking."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -72,7 +72,6 @@ class Codec(nn.Module):
         frames = torch.arange(-(-longest // self.hop_length), device=num_samples.device)
         return num_frames, frames < num_frames[:, None]
 
-    @torch.inference_mode()
     def encode(
         self,
         waveform: Tensor,
@@ -86,9 +85,21 @@ class Codec(nn.Module):
         of frames beyond ceil(num_samples / hop_length). With a Flow, a part [B, 1, n * hop_length]
         of each sound gives n codes, those of the frames that its lag says.
         """
-        with exact_float32(waveform.device):
-            latents = self.encoder(waveform, num_samples)
-            return self.quantizer.encode(latents.transpose(1, 2), num_codebooks).transpose(1, 2)
+        return self.frozen_encode(num_codebooks)(waveform, num_samples)
+
+    def frozen_encode(
+        self, num_codebooks: int | None = None
+    ) -> Callable[[Tensor, Lengths], Tensor]:
+        """`encode` for a model that stays: short parts of sounds are encoded in less time."""
+        quantize = self.quantizer.frozen_encode(num_codebooks)
+
+        @torch.inference_mode()
+        def encode(waveform: Tensor, num_samples: Lengths) -> Tensor:
+            with exact_float32(waveform.device):
+                latents = self.encoder(waveform, num_samples)
+                return quantize(latents.transpose(1, 2)).transpose(1, 2)
+
+        return encode
 
     @torch.inference_mode()
     def decode(self, codes: Tensor, num_frames: Lengths = None) -> Tensor:

@@ -7,8 +7,7 @@ does the down- and upsampling (as in Vocos, arXiv:2306.00814, for the decoder).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +19,11 @@ from vqaudio.layers import (
     FrameLinear,
     FrameNorm,
     Lengths,
-    PackedLinear,
+    Packed,
     Span,
     Spectra,
     SpectralAnalysis,
     SpectralSynthesis,
-    can_pack,
-    linear,
     needs_through,
     shorter,
 )
@@ -40,34 +37,36 @@ def _blocks(count: int, width: int, causal: bool) -> nn.ModuleList:
 class SpectraLinear(nn.Module):
     """Spectra of F bins -> [B, T, out]: a linear layer on their three parts side by side."""
 
-    packed: tuple[PackedLinear, ...] = ()
-
     def __init__(self, num_bins: int, out: int) -> None:
         super().__init__()
         # Stored, and drawn at first, as the convolution that model files have here.
         convolution = nn.Conv1d(3 * num_bins, out, 1)
         self.weight, self.bias = convolution.weight, convolution.bias
-
-    def parts(self) -> tuple[tuple[Tensor, Tensor | None], ...]:
-        """Weight [out, F] and bias [out] for each part."""
-        level, real, imaginary = self.weight[..., 0].chunk(3, dim=1)
-        return (level, self.bias), (real, None), (imaginary, None)
+        self.packed = [Packed() for _ in Spectra._fields]
 
     def freeze(self) -> None:
-        can = can_pack(self.weight)
-        self.packed = tuple(PackedLinear(*part) for part in self.parts()) if can else ()
+        for packed, weight in zip(self.packed, self._weights(), strict=True):
+            packed.pack(weight)
 
     def train(self, mode: bool = True) -> SpectraLinear:
-        self.packed = () if mode else self.packed
+        if mode:
+            for packed in self.packed:
+                packed.clear()
         return super().train(mode)
 
     def forward(self, spectra: Spectra) -> Tensor:
         # One by one: side by side, as one matrix, they would have to be copied first.
-        products: Sequence[Callable[[Tensor], Tensor]] = self.packed
-        if not products or torch.compiler.is_compiling():
-            products = [partial(linear, weight=part[0], bias=part[1]) for part in self.parts()]
-        level, real, imaginary = (times(x) for times, x in zip(products, spectra, strict=True))
+        level, real, imaginary = (
+            packed.multiply(part, weight, bias)
+            for packed, part, weight, bias in zip(
+                self.packed, spectra, self._weights(), (self.bias, None, None), strict=True
+            )
+        )
         return level + real + imaginary
+
+    def _weights(self) -> tuple[Tensor, ...]:
+        """[out, F] for each part."""
+        return self.weight[..., 0].chunk(3, dim=1)
 
 
 class FramesEncoder(nn.Module):
@@ -119,7 +118,7 @@ class FramesDecoder(nn.Module):
         return waveform
 
     def keep_blocks(self, places: Sequence[int]) -> None:
-        """These alone, counted from 0; a residual stack without a block is much as it was."""
+        """These alone, counted from 0. Blocks add to what they get: the others still fit."""
         self.blocks = nn.ModuleList(self.blocks[place] for place in places)
 
     def say_directions(self) -> None:

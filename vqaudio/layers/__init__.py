@@ -16,7 +16,7 @@ Every layer that looks along time keeps four promises, on which the token contra
 from vqaudio.layers.conv import Conv1d, ConvTranspose1d, FrameConv1d
 from vqaudio.layers.convnext import ConvNeXtBlock, FrameNorm
 from vqaudio.layers.edges import Flow, Lengths, longer, shorter
-from vqaudio.layers.linear import FrameLinear, PackedLinear, can_pack, freeze, linear
+from vqaudio.layers.linear import FrameLinear, Packed, can_pack, freeze
 from vqaudio.layers.span import Layer, Span, needs_through
 from vqaudio.layers.stft import Spectra, SpectralAnalysis, SpectralSynthesis
 
@@ -30,14 +30,13 @@ __all__ = [
     "FrameNorm",
     "Layer",
     "Lengths",
-    "PackedLinear",
+    "Packed",
     "Span",
     "Spectra",
     "SpectralAnalysis",
     "SpectralSynthesis",
     "can_pack",
     "freeze",
-    "linear",
     "longer",
     "needs_through",
     "shorter",

@@ -52,7 +52,8 @@ class ConvNeXtBlock(nn.Module):
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         x, y = self.mix_time.beside(x, lengths)
-        norm, widen, _, narrow = self.mix_channels  # GELU is part of the first product
+        # The GELU, which has a place because weights are named by theirs, is part of the product.
+        norm, widen, _, narrow = self.mix_channels
         y = narrow(widen(norm(y), gelu=True))
         return torch.addcmul(x, self.scale[:, 0], y)
 

@@ -138,8 +138,7 @@ class SpectralAnalysis(nn.Module):
         power = torch.addcmul(real.square(), imaginary, imaginary)
         log = ((power + TINY).sqrt() + FLOOR).log()
         compression = (-0.7 * log).exp_()
-        level = torch.add(log.new_tensor(2.0), log, alpha=1 / 3)
-        return Spectra(level, real * compression, imaginary * compression)
+        return Spectra((log + 6.0) / 3.0, real * compression, imaginary * compression)
 
     def needs(self, span: Span) -> Span:
         return Span(

@@ -58,7 +58,6 @@ class ResidualQuantizer(nn.Module):
     ) -> None:
         super().__init__()
         self.codebooks = nn.ModuleList(make_codebook() for _ in range(num_codebooks))
-        self._frozen: list[Callable[[Tensor], Tensor]] = []
         self.dropout = dropout
         self.stagger = stagger
         self.bridge = bridge
@@ -119,21 +118,21 @@ class ResidualQuantizer(nn.Module):
 
         Never moves a codebook, in training mode neither.
         """
-        residual, _ = flatten(x, None, self.books[0].dim)
-        codes = []
-        for level, book in enumerate(self.books[:num_codebooks]):
-            encode = self._frozen[level] if self._frozen else book.encode
-            codes.append(encode(residual))
-            residual = residual - book.decode(codes[-1])
-        return torch.stack(codes, dim=-1).view(*x.shape[:-1], -1)
+        return self.frozen_encode(num_codebooks)(x)
 
-    def freeze(self) -> None:
-        """Compute once, until `train()`, what `encode` needs of codebooks that stay."""
-        self._frozen = [book.frozen_encode() for book in self.books]
+    def frozen_encode(self, num_codebooks: int | None = None) -> Callable[[Tensor], Tensor]:
+        """`encode` with the codebooks as they are now, which have to stay."""
+        levels = [(book.frozen_encode(), book.decode) for book in self.books[:num_codebooks]]
 
-    def train(self, mode: bool = True) -> ResidualQuantizer:
-        self._frozen = [] if mode else self._frozen
-        return super().train(mode)
+        def encode(x: Tensor) -> Tensor:
+            residual, _ = flatten(x, None, self.books[0].dim)
+            codes = []
+            for quantize, decode in levels:
+                codes.append(quantize(residual))
+                residual = residual - decode(codes[-1])
+            return torch.stack(codes, dim=-1).view(*x.shape[:-1], -1)
+
+        return encode
 
     def decode(self, codes: Tensor) -> Tensor:
         """[..., n] -> [..., D]: the sum of the chosen vectors of the first n levels."""

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from vqaudio.codec.config import CodecConfig, Config
+from vqaudio.codec.config import CodecConfig, Config, FramesConfig
 from vqaudio.data.augment import Interval, NoiseConfig, RoomConfig
 from vqaudio.discriminators import DiscriminatorConfig
 
@@ -316,17 +316,8 @@ class Recipe(Config):
                 f"data.crop_seconds: must be at least one hop, {hop} samples at {rate} Hz or "
                 f"{hop / rate:g} s, got {self.data.crop_seconds:g}"
             )
-        kept, backbone = self.init_decoder_blocks, self.codec.backbone.model_dump()
-        if kept is not None and (self.init is None or sorted(set(kept)) != list(kept)):
-            raise ValueError(
-                "init_decoder_blocks: blocks of the model at init, each once and in their order, "
-                f"got {list(kept)}{'' if self.init else ' and no init'}"
-            )
-        if kept is not None and backbone.get("decoder_blocks") != len(kept):
-            raise ValueError(
-                f"init_decoder_blocks: names {len(kept)} blocks, and codec.backbone has "
-                f"decoder_blocks {backbone.get('decoder_blocks', 'not at all')}: make them agree"
-            )
+        if self.init_decoder_blocks is not None:
+            self._check_blocks(self.init_decoder_blocks)
         for place, stage in enumerate(self.stages):
             if stage.loss.judged and not self.discriminators:
                 raise ValueError(
@@ -341,6 +332,25 @@ class Recipe(Config):
             if stage.loss.semantic and self.semantic is None:
                 raise ValueError(f"stages.{place}.loss.semantic: needs the section semantic")
         return self
+
+    def _check_blocks(self, kept: tuple[int, ...]) -> None:
+        backbone = self.codec.backbone
+        if not isinstance(backbone, FramesConfig):
+            raise ValueError(
+                f"init_decoder_blocks: a codec of the family {backbone.family} has no such blocks; "
+                "leave it out"
+            )
+        if self.init is None:
+            raise ValueError("init_decoder_blocks: whose? name the model to go on from in init")
+        if sorted(set(kept)) != list(kept):
+            raise ValueError(
+                f"init_decoder_blocks: each block once and in their order, got {list(kept)}"
+            )
+        if len(kept) != backbone.decoder_blocks:
+            raise ValueError(
+                f"init_decoder_blocks: names {len(kept)} blocks, and codec.backbone.decoder_blocks "
+                f"is {backbone.decoder_blocks}: make them agree"
+            )
 
     @property
     def steps(self) -> int:

@@ -7,7 +7,6 @@ frames before; nothing is computed twice. Layers that look ahead delay what come
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -42,7 +41,7 @@ class Side(NamedTuple):
 
 def encoder_side(codec: Codec, num_codebooks: int) -> Side:
     """Of waveforms [B, 1, S] and codes [B, num_codebooks, T]; of a codec that stays as it is."""
-    run = partial(codec.encode, num_codebooks=num_codebooks)
+    run = codec.frozen_encode(num_codebooks)
     hop = codec.hop_length
     lookahead = codec.receptive_field.last - (hop - 1)
     return _side(run, torch.zeros(1, 1, hop, device=_device(codec)), hop, 1, lookahead % hop)

@@ -64,6 +64,12 @@ def _check(model: Model, recipe: Recipe) -> None:
             f"init: {init} is {kind} codec, and the recipe's is not: only one of the family frames "
             "can be made causal, and none centred. Leave codec.causal as it is there."
         )
+    blocks = [config["backbone"].pop("decoder_blocks", 0) for config in (ours, theirs)]
+    if differing == ["backbone"] and ours == theirs and blocks[0] < blocks[1]:
+        raise RecipeError(
+            f"init: the decoder of {init} has {blocks[1]} blocks and the recipe's {blocks[0]}: say "
+            "which of them it begins with, in init_decoder_blocks."
+        )
     if differing:
         raise RecipeError(
             f"init: {init} is another codec than the recipe's (they differ in "
