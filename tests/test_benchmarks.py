@@ -25,6 +25,7 @@ BENCHMARKS = ROOT / "benchmarks"
 pytestmark = pytest.mark.slow
 
 TESTED = {
+    "blocks",
     "contract",
     "export",
     "onnx_graphs",
@@ -170,6 +171,20 @@ def test_quantizers(speech_folder: Path, tmp_path: Path) -> None:
     write_rows(corpus / "test" / "text", [f"u{n} A" for n in range(3)])
     printed = run("quantizers", out, "--root", tmp_path / "data", "--every", 2)
     assert "tokens a level, 2 utterances listened to" in printed
+
+
+def test_blocks(tmp_path: Path) -> None:
+    for speaker in range(12):  # so many that some are held out
+        file = tmp_path / "recordings" / f"s{speaker}" / "0.wav"
+        file.parent.mkdir(parents=True)
+        soundfile.write(file, babble(speaker, 0, seconds=3.5), SAMPLE_RATE)
+    tiny = (ROOT / "recipes" / "tiny.yaml").read_text(encoding="utf-8")
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(re.sub(r"root: [^,}\s]+", f"root: {tmp_path / 'recordings'}", tiny))
+    found = re.findall(r"^\| (none|\d) \| ([\d.]+) \| [\d.]+ \|$", run("blocks", recipe), re.M)
+    assert [block for block, _ in found] == ["none", "0", "1", "2", "3", "4"]
+    losses = [float(loss) for _, loss in found]
+    assert losses[1] > losses[0]  # without the first one it is hardly speech
 
 
 def test_phases(tmp_path: Path) -> None:
