@@ -375,7 +375,9 @@ def test_a_smaller_decoder_begins_with_some_of_the_blocks(
     for mine, theirs in zip(small.decoder.blocks, deep.decoder.blocks[1::2], strict=True):
         for name, weight in mine.named_parameters():
             torch.testing.assert_close(weight, theirs.get_parameter(name))
-    with pytest.raises(RecipeError, match=r"names 3 blocks, .* decoder_blocks is 2: make them agree"):
+    with pytest.raises(
+        RecipeError, match=r"names 3 blocks, .* decoder_blocks is 2: make them agree"
+    ):
         begin("[1, 2, 3]")
     with pytest.raises(RecipeError, match=r"each once and in their order, got \[3, 1\]"):
         begin("[3, 1]")
