@@ -17,6 +17,7 @@ from vqaudio.discriminators import (
     PeriodDiscriminatorConfig,
     StftDiscriminatorConfig,
 )
+from vqaudio.discriminators.conv import Conv2d
 from vqaudio.discriminators.spectrum import ComplexSpectrum
 from vqaudio.losses import discriminator_loss, feature_loss, generator_loss
 
@@ -130,6 +131,22 @@ def test_under_autocast_the_spectrum_stays_in_float32(name: str) -> None:
     generator_loss([judgement]).backward()
     assert waveform.grad is not None
     assert waveform.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
+def test_a_narrow_input_is_convolved_in_bfloat16_too(width: int, stride: int) -> None:
+    torch.manual_seed(0)
+    layer = Conv2d(4, 4, (3, 9), stride=(1, stride))
+    x = torch.randn(2, 4, 13, width)
+    expected = layer(x)
+    torch.testing.assert_close(expected, layer.conv(x))
+    for _ in range(5):
+        junk = [torch.full((size,), 1e36) for size in (260, 1000, 5000, 20000, 65536)]
+        del junk  # what memory holds must not matter
+        with torch.autocast("cpu", torch.bfloat16):
+            found = layer(x)
+        torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=0.05)
 
 
 @each_config

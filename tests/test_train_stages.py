@@ -376,10 +376,10 @@ def test_a_smaller_decoder_begins_with_some_of_the_blocks(
         for name, weight in mine.named_parameters():
             torch.testing.assert_close(weight, theirs.get_parameter(name))
     with pytest.raises(
-        RecipeError, match=r"names 3 blocks, .* decoder_blocks is 2: make them agree"
+        RecipeError, match=r"names 3 blocks, .*decoder_blocks is 2: make them agree"
     ):
         begin("[1, 2, 3]")
-    with pytest.raises(RecipeError, match=r"each once and in their order, got \[3, 1\]"):
+    with pytest.raises(RecipeError, match=r"each block once and in their order, got \[3, 1\]"):
         begin("[3, 1]")
     with pytest.raises(RecipeError, match=r"init_decoder_blocks: whose\? name the model"):
         begin("[1, 3]", init="init=null")
