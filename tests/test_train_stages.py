@@ -391,7 +391,15 @@ def test_a_smaller_decoder_begins_with_some_of_the_blocks(
     with pytest.raises(RecipeError, match=r"family waveform has no such blocks; leave it out"):
         begin("[1, 3]", wave)
     other = tmp_path / "waveform.safetensors"
-    save_model(other, Codec(make_recipe(speech_folder, wave, "discriminators=[]").codec), {})
+    save_model(
+        other,
+        Codec(
+            make_recipe(
+                speech_folder, wave, "discriminators=[]", "stages=[{name: a, steps: 1}]"
+            ).codec
+        ),
+        {},
+    )
     with pytest.raises(RecipeError, match=r"waveform.safetensors has no blocks, and no block 3"):
         begin("[1, 3]", init=f"init={other}")
     with pytest.raises(RecipeError, match=r"has the blocks 0 to 3, and no block 4"):
