@@ -15,7 +15,6 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
-import torch
 from measuring import table
 from torch import Tensor, nn
 
@@ -60,8 +59,7 @@ def main() -> None:
     count = codec.config.backbone.model_dump().get("decoder_blocks", 0)
     sizes = (0, 1, 2) if arguments.pairs else (0, 1)
     left_out = [places for size in sizes for places in combinations(range(count), size)]
-    with torch.inference_mode():
-        rows = without(codec, left_out, crops, measure)
+    rows = without(codec, left_out, crops, measure)
     print(table(["without block", "mel loss", "with a quarter of the levels"], rows))
 
 

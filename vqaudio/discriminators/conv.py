@@ -40,13 +40,13 @@ class Conv2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         stride = self.conv.stride[1]
-        one_column = x.shape[-1] <= stride
-        if one_column and stride > 1:
+        narrow = stride > 1 and x.shape[-1] <= stride
+        if narrow:
             # oneDNN on AMX answers with what was in memory where a bfloat16 convolution with a
             # stride gives one column. Zeros to the right give a second one and change nothing else.
             x = F.pad(x, (0, stride))
         y: Tensor = self.conv(x)
-        return y[..., :1] if one_column else y
+        return y[..., :1] if narrow else y
 
 
 class Layers(nn.Module):

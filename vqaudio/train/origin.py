@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from vqaudio.checkpoint import Model
-from vqaudio.codec import Codec
+from vqaudio.codec import Codec, CodecConfig
 from vqaudio.codec.frames import FramesDecoder
 from vqaudio.discriminators import Discriminators
 from vqaudio.errors import RecipeError
@@ -29,7 +29,7 @@ def take_over(model: Model, recipe: Recipe, codec: Codec, discriminators: Discri
     decoder = cast(FramesDecoder, model.codec.decoder)
     if recipe.init_decoder_blocks is not None:
         decoder.keep_blocks(recipe.init_decoder_blocks)
-    if _phase(recipe.codec.model_dump()) != _phase(model.codec.config.model_dump()):
+    if _phase(recipe.codec) != _phase(model.codec.config):
         decoder.say_directions()
     codec.load_state_dict(model.codec.state_dict())
     if codec.config.causal and not model.codec.config.causal:
@@ -52,7 +52,7 @@ def _check(model: Model, recipe: Recipe) -> None:
     becomes_causal = ours["causal"] and not theirs["causal"]
     if becomes_causal and ours["backbone"]["family"] == "frames":
         theirs["causal"] = True
-    if _phase(ours) == "direction" and _phase(theirs) == "angle":
+    if (_phase(recipe.codec), _phase(model.codec.config)) == ("direction", "angle"):
         theirs["backbone"]["phase"] = "direction"
     if recipe.init_decoder_blocks is not None:
         _check_blocks(theirs["backbone"], recipe.init_decoder_blocks, init)
@@ -82,10 +82,9 @@ def _check(model: Model, recipe: Recipe) -> None:
         )
 
 
-def _phase(config: dict[str, Any]) -> str | None:
+def _phase(config: CodecConfig) -> str | None:
     """How the decoder of a codec says phases; None in a family where it does not."""
-    phase: str | None = config["backbone"].get("phase")
-    return phase
+    return getattr(config.backbone, "phase", None)
 
 
 def _check_blocks(backbone: dict[str, Any], kept: tuple[int, ...], init: str | None) -> None:
